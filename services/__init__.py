@@ -1,0 +1,16 @@
+"""A spot exchange, in the order in which an order flows through it.
+
+    gateway        REST commands in, answers and queries out            `services.gateway`
+       | balance.operations                      <-----------------+
+    ubscore        the only authority on balances                  |   `services.ubscore`
+       | balance.events        | orders                            |
+       |                    matcher   price-time books  -----------+   `services.matcher`
+       |                       | engine.outputs
+    settlement              order_history                              `services.settlement`, `.order_history`
+       |                       |
+       +------- store ---------+
+
+`services.domain` holds the words and messages that all of them share, `services.shell` the two loops that drive
+cores and projections, `services.adapters` the libraries behind ports, and `services.runtime` the only places where
+all of it is wired together. `services.cli` is the command line.
+"""

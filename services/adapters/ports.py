@@ -1,0 +1,259 @@
+"""What the shells and the gateway need from the world. An adapter is one implementation; tests/contracts proves it.
+
+Everything that waits is async; nothing here blocks the event loop.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from services.domain.instruments import Asset, Symbol
+from services.domain.orders import OrderType, Side, TimeInForce
+from services.domain.rows import (
+    ApiKeyRow,
+    BalanceRow,
+    LedgerRow,
+    OrderRow,
+    OrderUpdateRow,
+    ProgressRow,
+    SettledTradeRow,
+    StatisticsRow,
+)
+from services.domain.topics import TopicPartition
+
+
+class StoredFrame(NamedTuple):
+    """A frame at its place on the log."""
+
+    offset: int
+    data: bytes
+
+
+class Append(NamedTuple):
+    """A frame to be written."""
+
+    partition: TopicPartition
+    data: bytes
+
+
+class Log(Protocol):
+    """Totally ordered partitions of frames. Offsets start at 0 and have no holes."""
+
+    async def append(self, frames: Sequence[Append]) -> list[int]:
+        """Write frames and return their offsets once they are durable.
+
+        Frames to one partition keep their order, and so do calls awaited one after the other. When it raises
+        LogError, or is cancelled, any of them may have been written or not.
+        """
+
+    async def read(self, partition: TopicPartition, offset: int, max_frames: int = 256) -> list[StoredFrame]:
+        """Up to `max_frames` durable frames from `offset` on, in order; empty when there is none yet.
+
+        Raises LogError when `offset` is below `start` or beyond `end`.
+        """
+
+    async def wait(self, partition: TopicPartition, offset: int) -> None:
+        """Return once the frame at `offset` can be read. Cancel it to stop waiting."""
+
+    async def start(self, partition: TopicPartition) -> int:
+        """The offset of the oldest frame that is kept (`end` when there is none)."""
+
+    async def end(self, partition: TopicPartition) -> int:
+        """The offset that the next frame will get."""
+
+    async def close(self) -> None:
+        """Finish what was asked and let go of everything."""
+
+
+class Directory(Protocol):
+    """A flat folder of files, as the journal needs it: what was synced survives a crash, the rest may be torn."""
+
+    async def names(self) -> list[str]:
+        """Sorted file names."""
+
+    async def read(self, name: str) -> bytes:
+        """The whole file. Raises FileNotFoundError."""
+
+    async def append(self, name: str, data: bytes) -> None:
+        """Add to the end of a file, which is made when missing. Not durable before `sync`."""
+
+    async def sync(self, name: str) -> None:
+        """Make durable all that was appended to the file, and its existence."""
+
+    async def replace(self, name: str, data: bytes) -> None:
+        """Write a whole file so that after a crash there is the old one, none, or the new one, never a part."""
+
+    async def truncate(self, name: str, size: int) -> None:
+        """Cut the file to `size` bytes, durably."""
+
+    async def remove(self, name: str) -> None:
+        """Remove the file, durably."""
+
+
+class Clock(Protocol):
+    """The time, for those who may know it: gateways and shells."""
+
+    def time_ms(self) -> int:
+        """Milliseconds since the epoch."""
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SettlementBatch(NamedTuple):
+    """All effects of some consecutive frames, and the position behind them: written in one transaction or not at all.
+
+    Rows are absolute, so that writing a batch twice is harmless.
+    """
+
+    trades: Sequence[SettledTradeRow]
+    balances: Sequence[BalanceRow]
+    ledger: Sequence[LedgerRow]
+    progress: ProgressRow
+
+
+class HistoryBatch(NamedTuple):
+    """As SettlementBatch, for order_history. An order is in `active` or `closed` or neither, never both."""
+
+    active: Sequence[OrderRow]
+    closed: Sequence[tuple[int, int]]
+    """(user_id, order_id) of orders that are no longer active."""
+    history: Sequence[OrderRow]
+    updates: Sequence[OrderUpdateRow]
+    statistics: Sequence[StatisticsRow]
+    progress: ProgressRow
+
+
+class ProjectionStore(Protocol):
+    """What settlement and order_history write. Every method may raise StoreUnavailable: repeat the call."""
+
+    async def progress(self, reader: str, partition: TopicPartition) -> ProgressRow | None:
+        """Where `reader` stands on `partition`; None when it never wrote."""
+
+    async def balance_versions(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], int]:
+        """The stored version of each (user_id, asset_id); absent when there is no row."""
+
+    async def statistics(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], StatisticsRow]:
+        """The stored row of each (user_id, shard); absent when there is none."""
+
+    async def write_settlement(self, batch: SettlementBatch) -> None:
+        """Write all of it, durably, in one transaction."""
+
+    async def write_history(self, batch: HistoryBatch) -> None:
+        """Write all of it, durably, in one transaction."""
+
+
+class QueryStore(Protocol):
+    """What the gateway's queries read. Newest first, paged by `before`-like cursors of the last row seen."""
+
+    async def ledger(self, user_id: int, asset: str | None, limit: int, before: int | None) -> list[LedgerRow]:
+        """Ledger entries, highest seq first (by asset, then seq), with seq < before."""
+
+    async def order(self, user_id: int, order_id: int) -> OrderRow | None:
+        """The newest state of an order of this user, open or not."""
+
+    async def active_orders(self, user_id: int, symbol: str | None) -> list[OrderRow]: ...
+
+    async def order_history(
+        self,
+        user_id: int,
+        symbol: str | None,
+        from_ms: int,
+        to_ms: int,
+        limit: int,
+        before: tuple[int, int] | None,
+    ) -> list[OrderRow]:
+        """Orders created in [from_ms, to_ms], newest first; `before` is the last row's (created_ms, order_id)."""
+
+    async def order_by_cid(self, user_id: int, cid: str) -> OrderRow | None:
+        """The newest order of this user with this client order id."""
+
+    async def order_updates(self, user_id: int, order_id: int) -> list[OrderUpdateRow]:
+        """Every update of one order, oldest first."""
+
+    async def order_statistics(self, user_id: int) -> StatisticsRow:
+        """Totals over all shards; zeros when there are none."""
+
+    async def trades_by_user(
+        self, user_id: int, symbol: str | None, limit: int, before: tuple[int, int] | None
+    ) -> list[SettledTradeRow]:
+        """Newest first; `before` is the last row's (time_ms, trade_id)."""
+
+    async def trades_by_symbol(self, symbol: str, limit: int, before: int | None) -> list[SettledTradeRow]:
+        """Highest trade_id first, with trade_id < before."""
+
+
+class KeyStore(Protocol):
+    """API keys. Written by gateways alone."""
+
+    async def put_key(self, row: ApiKeyRow) -> None: ...
+
+    async def get_key(self, api_key: str) -> ApiKeyRow | None: ...
+
+    async def keys_of(self, user_id: int) -> list[ApiKeyRow]: ...
+
+
+class BalanceView(NamedTuple):
+    """One balance, in smallest units."""
+
+    asset: str
+    available: int
+    reserved: int
+    version: int
+
+
+class OpenOrderView(NamedTuple):
+    """An order that ubscore knows to be open; `filled_*` are what it has settled."""
+
+    order_id: int
+    user_id: int
+    cid: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    price_ticks: int
+    quantity_lots: int
+    quote_amount: int
+    filled_lots: int
+    filled_tick_lots: int
+    created_ms: int
+
+
+class Instruments(NamedTuple):
+    """All assets and symbols, in the order of their declaration."""
+
+    assets: dict[str, Asset]
+    symbols: dict[str, Symbol]
+
+
+class BalanceReads(Protocol):
+    """ubscore's internal read interface, answered from memory. It sees everything that was answered before."""
+
+    async def instruments(self) -> Instruments: ...
+
+    async def user_status(self, user_id: int) -> bool | None:
+        """Whether the account is suspended; None when there is no such account."""
+
+    async def balances(self, user_id: int) -> list[BalanceView]: ...
+
+    async def open_orders(self, user_id: int, symbol: str | None = None) -> list[OpenOrderView]: ...
+
+    async def open_order(self, user_id: int, order_id: int, cid: str = "") -> OpenOrderView | None:
+        """By order id, or by client order id when `order_id` is 0."""
+
+
+class DepthView(NamedTuple):
+    """A book's best levels, best first, as (price_ticks, quantity_lots)."""
+
+    bids: list[tuple[int, int]]
+    asks: list[tuple[int, int]]
+    last_price_ticks: int
+    """Of the newest trade; 0 when there was none."""
+    sequence: int
+    """Of the newest MatchResult in it."""
+
+
+class BookReads(Protocol):
+    """The matcher's internal read interface, answered from memory."""
+
+    async def depth(self, symbol: str, limit: int) -> DepthView:
+        """Empty when the symbol never had an order."""

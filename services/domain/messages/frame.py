@@ -1,0 +1,58 @@
+"""A frame: many records in one log message, because per-message cost dominates."""
+
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from services.domain.errors import LogError
+from services.domain.messages.engine import MatchResult
+from services.domain.messages.events import Event
+from services.domain.messages.operations import Operation
+from services.domain.messages.orders import OrderCommand
+from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS
+
+FRAME_VERSION: Final = 1
+
+R = TypeVar("R")
+
+
+class Frame(msgspec.Struct, Generic[R], array_like=True, gc=False):
+    """Consecutive records of one source on one topic partition.
+
+    first_sequence: the sequence of records[0] from this source on this partition; the next ones count up by one.
+    0: the source keeps none (gateways: their commands are idempotent by client order id or transfer id).
+    """
+
+    version: int
+    source: str
+    first_sequence: int
+    records: list[R]
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODERS: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {
+    BALANCE_OPERATIONS: msgspec.msgpack.Decoder(Frame[Operation]),
+    BALANCE_EVENTS: msgspec.msgpack.Decoder(Frame[Event]),
+    ORDERS: msgspec.msgpack.Decoder(Frame[OrderCommand]),
+    ENGINE_OUTPUTS: msgspec.msgpack.Decoder(Frame[MatchResult]),
+}
+
+
+def encode_frame(source: str, first_sequence: int, records: list[Any]) -> bytes:
+    """The bytes of one log message."""
+    return _ENCODER.encode(Frame(FRAME_VERSION, source, first_sequence, records))
+
+
+def decode_frame(topic: str, data: bytes) -> Frame[Any]:
+    """The frame in a log message of `topic`.
+
+    Raises LogError when it is none, or of a version that this program does not know: a log that cannot be read
+    must stop its reader, never be skipped.
+    """
+    try:
+        frame: Frame[Any] = _DECODERS[topic].decode(data)
+    except msgspec.DecodeError as error:
+        raise LogError(f"{topic}: not a frame: {error}") from error
+    if frame.version != FRAME_VERSION:
+        raise LogError(f"{topic}: frame version {frame.version}, this program reads {FRAME_VERSION}")
+    return frame
