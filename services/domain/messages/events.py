@@ -204,7 +204,8 @@ class PolicyUpdated(msgspec.Struct, array_like=True, tag=14, gc=False):
 
     request_id: int
     time_ms: int
-    idempotency_window_ms: int
+    order_window_ms: int
+    transfer_window_ms: int
     max_open_orders: int
 
 

@@ -114,8 +114,10 @@ class SetPolicy(msgspec.Struct, array_like=True, tag=10, gc=False):
 
     request_id: int
     time_ms: int
-    idempotency_window_ms: int
-    """How long, in log time, client order ids and transfer ids are kept."""
+    order_window_ms: int
+    """How long, in log time, client order ids are kept."""
+    transfer_window_ms: int
+    """How long, in log time, transfer ids are kept."""
     max_open_orders: int
     """Per user."""
 
