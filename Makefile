@@ -1,0 +1,60 @@
+# The exchange on this machine, in one command each. Needs make and Python 3.11 or newer, nothing else.
+
+VENV     := .venv
+BIN      := $(VENV)/bin
+DATA_DIR ?= ./data
+HOST     ?= 127.0.0.1
+PORT     ?= 3001
+# A particular interpreter, such as `make run PYTHON=/opt/python3.12/bin/python3`.
+PYTHON   ?=
+# One test process a core; a file's tests stay together, so that a server which they share starts once.
+PYTEST   ?= -n auto --dist loadscope
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint bench clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.installed ## Start the exchange with demo assets and users on HOST:PORT (127.0.0.1:3001), data in DATA_DIR (./data)
+	@exec $(BIN)/exchange local --demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
+
+demo: $(VENV)/.installed ## Play the whole story against the exchange that `make run` started
+	@exec $(BIN)/exchange demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
+
+test: lint ## Check everything: style, types, layers, unit, contract, simulation and end-to-end tests
+	$(BIN)/pytest $(PYTEST)
+
+lint: $(VENV)/.installed-dev ## The part of `make test` that runs nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.installed-dev ## Print how fast the parts are on this machine
+	@set -e; for file in benchmarks/bench_*.py; do \
+	    name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name; \
+	done
+
+clean: ## Remove what was installed and cached; DATA_DIR stays
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@for python in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	    if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "Making $(VENV) with $$("$$python" --version)"; exec "$$python" -m venv $(VENV); \
+	    fi; \
+	done; \
+	echo "The exchange needs Python 3.11 or newer with its venv module, and found none; newest python3 here:" \
+	     "$$(python3 --version 2>/dev/null || echo none). Install one (on Debian: apt install python3 python3-venv)" \
+	     "or name one: make PYTHON=/path/to/python3.11" >&2; exit 1
+
+# Stamps: what is installed is looked at again only when pyproject.toml changes.
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed

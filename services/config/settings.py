@@ -1,0 +1,131 @@
+"""The settings, their keys and defaults. Keys are in camelCase, as in the Exchange resource; names say the unit."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from services.config.kinds import DECIMAL, DURATION, FLAG, RATE, SIZE, TEXT, choice, whole
+from services.domain.instruments import MAX_SCALE, Asset, SymbolSettings, SymbolStatus
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+FlushMode = Literal["batch", "interval"]
+
+
+class ServerSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """Where the REST API listens."""
+
+    host: Annotated[str, TEXT] = "127.0.0.1"
+    port: Annotated[int, whole(0, 65535)] = 3001
+    """0: any free port."""
+
+
+class LogSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """The JSON logs."""
+
+    level: Annotated[LogLevel, choice("debug", "info", "warning", "error")] = "info"
+    events: Annotated[bool, FLAG] = True
+    """Whether every order and every balance change gets a line."""
+
+
+class JournalSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """What the cores keep on disk."""
+
+    flush: Annotated[FlushMode, choice("batch", "interval")] = "batch"
+    """batch: before the effects of every batch are published. interval: the log alone makes them durable."""
+    flush_interval_ms: Annotated[int, DURATION] = msgspec.field(name="flushInterval", default=10)
+    segment_bytes: Annotated[int, SIZE] = msgspec.field(name="segmentSize", default=64 * 2**20)
+    snapshot_interval_ms: Annotated[int, DURATION] = msgspec.field(name="snapshotInterval", default=60_000)
+    snapshots_kept: Annotated[int, whole(1, 100)] = 3
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, rename="camel"):
+    """What a gateway takes in before it says 429 or 503."""
+
+    max_in_flight: Annotated[int, whole(1, 1_000_000)] = 10_000
+    """Commands that wait for an answer at one time."""
+    answer_timeout_ms: Annotated[int, DURATION] = msgspec.field(name="answerTimeout", default=10_000)
+    max_body_bytes: Annotated[int, SIZE] = msgspec.field(name="maxBody", default=64 * 2**10)
+
+
+class IssuerEntry(msgspec.Struct, frozen=True, rename="camel"):
+    """Somebody else whose signed tokens are taken; `iss` of the token must be `issuer`."""
+
+    issuer: Annotated[str, TEXT]
+    algorithm: Annotated[Literal["RS256", "EdDSA"], choice("RS256", "EdDSA")]
+    public_key_file: Annotated[str, TEXT]
+    """A PEM file."""
+    audience: Annotated[str, TEXT] = ""
+    """When given, `aud` of the token must be it."""
+
+
+class AuthSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """Tokens."""
+
+    token_lifetime_ms: Annotated[int, DURATION] = msgspec.field(name="tokenLifetime", default=900_000)
+    issuers: list[IssuerEntry] = []
+
+
+class UbscoreSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """The account shards' policy; it travels to them through the log."""
+
+    idempotency_window_ms: Annotated[int, DURATION] = msgspec.field(name="idempotencyWindow", default=86_400_000)
+    """How long, in log time, client order ids and transfer ids are kept."""
+    max_open_orders: Annotated[int, whole(1, 1_000_000)] = 200
+    """Per user."""
+
+
+class AssetEntry(msgspec.Struct, frozen=True, rename="camel"):
+    """An asset to declare."""
+
+    name: Annotated[str, TEXT]
+    scale: Annotated[int, whole(0, MAX_SCALE)]
+
+    def asset(self) -> Asset:
+        """The same in the domain's words."""
+        return Asset(self.name, self.scale)
+
+
+class SymbolEntry(msgspec.Struct, frozen=True, rename="camel"):
+    """A symbol to declare or to change."""
+
+    name: Annotated[str, TEXT]
+    base: Annotated[str, TEXT]
+    quote: Annotated[str, TEXT]
+    tick_size: Annotated[str, DECIMAL]
+    lot_size: Annotated[str, DECIMAL]
+    min_notional: Annotated[str, DECIMAL]
+    maker_fee_micros: Annotated[int, RATE] = msgspec.field(name="makerFee")
+    taker_fee_micros: Annotated[int, RATE] = msgspec.field(name="takerFee")
+    band_micros: Annotated[int, RATE] = msgspec.field(name="band", default=0)
+    """How far a price may be from the reference price, as a share of it; 0: any price."""
+    matcher_shard: Annotated[int, whole(0, 511)] = 0
+    status: Annotated[str, choice(*SymbolStatus.__members__)] = SymbolStatus.Trading.name
+
+    def settings(self) -> SymbolSettings:
+        """The same in the domain's words."""
+        return SymbolSettings(
+            name=self.name,
+            base=self.base,
+            quote=self.quote,
+            tick_size=self.tick_size,
+            lot_size=self.lot_size,
+            min_notional=self.min_notional,
+            maker_fee_micros=self.maker_fee_micros,
+            taker_fee_micros=self.taker_fee_micros,
+            band_micros=self.band_micros,
+            matcher_shard=self.matcher_shard,
+            status=SymbolStatus[self.status],
+        )
+
+
+class Settings(msgspec.Struct, frozen=True, rename="camel"):
+    """Everything. Assets and symbols are declared at start, through the log, in this order."""
+
+    server: ServerSettings = ServerSettings()
+    log: LogSettings = LogSettings()
+    journal: JournalSettings = JournalSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    auth: AuthSettings = AuthSettings()
+    ubscore: UbscoreSettings = UbscoreSettings()
+    assets: list[AssetEntry] = []
+    symbols: list[SymbolEntry] = []
