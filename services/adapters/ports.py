@@ -3,7 +3,7 @@
 Everything that waits is async; nothing here blocks the event loop.
 """
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
 from services.domain.instruments import Asset, Symbol
@@ -142,15 +142,21 @@ class ProjectionStore(Protocol):
 
 
 class QueryStore(Protocol):
-    """What the gateway's queries read. Newest first, paged by `before`-like cursors of the last row seen."""
+    """What the gateway's queries read, in pages; `before` is a cursor: the last row's place in the order stated.
 
-    async def ledger(self, user_id: int, asset: str | None, limit: int, before: int | None) -> list[LedgerRow]:
-        """Ledger entries, highest seq first (by asset, then seq), with seq < before."""
+    A cursor names its row whole: rows that share a millisecond are neither skipped nor given twice.
+    """
+
+    async def ledger(
+        self, user_id: int, asset: str | None, limit: int, before: tuple[str, int] | None
+    ) -> list[LedgerRow]:
+        """By asset, and of each asset the highest seq first; `before` is the last row's (asset_id, seq)."""
 
     async def order(self, user_id: int, order_id: int) -> OrderRow | None:
         """The newest state of an order of this user, open or not."""
 
-    async def active_orders(self, user_id: int, symbol: str | None) -> list[OrderRow]: ...
+    async def active_orders(self, user_id: int, symbol: str | None) -> list[OrderRow]:
+        """Lowest order_id first."""
 
     async def order_history(
         self,
@@ -161,7 +167,7 @@ class QueryStore(Protocol):
         limit: int,
         before: tuple[int, int] | None,
     ) -> list[OrderRow]:
-        """Orders created in [from_ms, to_ms], newest first; `before` is the last row's (created_ms, order_id)."""
+        """Orders created in [from_ms, to_ms], newest (created_ms, order_id) first; `before` is the last row's."""
 
     async def order_by_cid(self, user_id: int, cid: str) -> OrderRow | None:
         """The newest order of this user with this client order id."""
@@ -173,22 +179,43 @@ class QueryStore(Protocol):
         """Totals over all shards; zeros when there are none."""
 
     async def trades_by_user(
-        self, user_id: int, symbol: str | None, limit: int, before: tuple[int, int] | None
+        self, user_id: int, symbol: str | None, limit: int, before: tuple[int, str, int] | None
     ) -> list[SettledTradeRow]:
-        """Newest first; `before` is the last row's (time_ms, trade_id)."""
+        """Highest (time_ms, symbol, trade_id) first; `before` is the last row's."""
 
     async def trades_by_symbol(self, symbol: str, limit: int, before: int | None) -> list[SettledTradeRow]:
-        """Highest trade_id first, with trade_id < before."""
+        """Highest trade_id first; `before` is the last row's."""
+
+
+class AuditStore(Protocol):
+    """What `exchange verify` reads: whole tables, each in the order of its key (see rows.py)."""
+
+    def all_balances(self) -> AsyncIterator[BalanceRow]: ...
+
+    def all_ledger(self) -> AsyncIterator[LedgerRow]: ...
+
+    def all_trades(self) -> AsyncIterator[SettledTradeRow]: ...
+
+    def all_active_orders(self) -> AsyncIterator[OrderRow]: ...
+
+    def all_orders(self) -> AsyncIterator[OrderRow]:
+        """Table `order_history`."""
+
+    def all_order_updates(self) -> AsyncIterator[OrderUpdateRow]: ...
+
+    def all_statistics(self) -> AsyncIterator[StatisticsRow]: ...
 
 
 class KeyStore(Protocol):
     """API keys. Written by gateways alone."""
 
-    async def put_key(self, row: ApiKeyRow) -> None: ...
+    async def put_key(self, row: ApiKeyRow) -> None:
+        """Add a key or replace the one of this name, durably."""
 
     async def get_key(self, api_key: str) -> ApiKeyRow | None: ...
 
-    async def keys_of(self, user_id: int) -> list[ApiKeyRow]: ...
+    async def keys_of(self, user_id: int) -> list[ApiKeyRow]:
+        """Oldest first."""
 
 
 class BalanceView(NamedTuple):
