@@ -1,0 +1,208 @@
+"""JSON logs, off the hot path: one object a line, formatted and written by a thread of its own.
+
+    {"timestamp":"2024-05-01T12:00:00.123Z","level":"info","service":"ubscore","shard":0,"event":"deposit", …}
+
+A service only puts references into a bounded queue. When the queue is full, debug lines and the lines of hot events
+are dropped and counted (a `log_lines_dropped` line says how many), others much later, errors never; nobody waits.
+Lines go to stdout, or to LOG_DIR/<service>.log.YYYY-MM-DD, by the UTC day of the line.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from services.adapters.log_lines import Entry, encode_head, encode_lines
+from services.adapters.log_sinks import FolderSink, Sink, StdoutSink
+
+T = TypeVar("T")
+
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+DEFAULT_QUEUE_LINES: Final = 100_000
+COLLECT_SECONDS: Final = 0.02
+"""The thread lets lines collect, so that a busy loop is not interrupted for each."""
+
+
+class Logs:
+    """The queue and the thread behind it. Close it to have everything written.
+
+    folder: None for stdout. level: lines below it are not even queued. queue_lines: see the module.
+    """
+
+    def __init__(self, folder: Path | None = None, level: str = "info", queue_lines: int = DEFAULT_QUEUE_LINES) -> None:
+        self._level = LEVELS[level]
+        self._queue_lines = queue_lines
+        self._queue: list[Entry] = []
+        self._queued = 0
+        self._dropped = 0
+        self._closed = False
+        self._hurry = False
+        self._busy = False
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._done = threading.Condition(self._lock)
+        self._sink: Sink = StdoutSink() if folder is None else FolderSink(folder)
+        self._own = ServiceLog(self, "logs", None)
+        self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
+        self._thread.start()
+
+    def service(self, name: str, shard: int | None = None) -> "ServiceLog":
+        """The log of one service, whose lines all carry its name and shard."""
+        return ServiceLog(self, name, shard)
+
+    def enabled(self, level: str) -> bool:
+        """Whether lines of this level are written."""
+        return LEVELS[level] >= self._level
+
+    def put(self, entry: Entry, lines: int, limit: float) -> None:
+        """Queue an entry of `lines` lines, or count it as dropped when more than `limit` queues are full."""
+        with self._lock:
+            if self._closed or self._queued + lines > limit * self._queue_lines:
+                self._dropped += lines
+                return
+            self._queue.append(entry)
+            self._queued += lines
+            hurry = entry.level == "error" or 2 * self._queued > self._queue_lines
+            if len(self._queue) == 1 or (hurry and not self._hurry):
+                self._hurry = self._hurry or hurry
+                self._work.notify()
+
+    def flush(self, timeout_seconds: float = 10.0) -> bool:
+        """Wait until what was queued before is written; False when that took too long. Not for the event loop."""
+        deadline = time.monotonic() + timeout_seconds
+        with self._lock:
+            self._hurry = True
+            self._work.notify()
+            while self._queue or self._busy:
+                if not self._done.wait(deadline - time.monotonic()):
+                    return False
+        return True
+
+    def close(self) -> None:
+        """Write what is queued and stop the thread. Later lines are dropped."""
+        with self._lock:
+            self._closed = True
+            self._work.notify()
+        self._thread.join(timeout=30.0)
+
+    @contextmanager
+    def capturing_stdlib(self, service: "ServiceLog") -> Iterator[None]:
+        """While it lasts, what libraries say through `logging` (uvicorn, asyncio) is written by `service` too."""
+        handler = _Bridge(service)
+        root = logging.getLogger()
+        before, level = root.handlers, root.level
+        root.handlers, root.level = [handler], self._level
+        try:
+            yield
+        finally:
+            root.handlers, root.level = before, level
+
+    def _run(self) -> None:
+        while True:
+            entries, dropped, closed = self._take()
+            if dropped:
+                entries.append(self._own.entry("warning", "log_lines_dropped", {"count": dropped}))
+            self._write(entries)
+            with self._lock:
+                # Counted down only now: what is being written still takes memory.
+                self._queued -= sum(len(entry.items) or 1 for entry in entries) - bool(dropped)
+                self._busy = False
+                self._done.notify_all()
+                if closed and not self._queue:
+                    break
+        self._sink.close()
+
+    def _take(self) -> tuple[list[Entry], int, bool]:
+        """Wait for entries; returns them, how many lines were dropped before them, and whether this is the end."""
+        with self._lock:
+            while not self._queue and not self._closed:
+                self._work.wait()
+            self._work.wait_for(lambda: self._hurry or self._closed, COLLECT_SECONDS)
+            entries, self._queue = self._queue, []
+            dropped, self._dropped = self._dropped, 0
+            self._busy, self._hurry = True, False
+            return entries, dropped, self._closed
+
+    def _write(self, entries: list[Entry]) -> None:
+        for entry in entries:
+            try:
+                self._sink.add(entry, b"".join(encode_lines(entry)))
+            except Exception as error:
+                # A line that cannot be formatted must not cost the others.
+                reason = {"failed_event": entry.event, "error": repr(error)}
+                failed = self._own.entry("error", "log_format_failed", reason)
+                self._sink.add(failed, b"".join(encode_lines(failed)))
+        lost = self._sink.flush()
+        if lost:
+            with self._lock:
+                self._dropped += lost
+
+
+class ServiceLog:
+    """What one service says. `event` is a snake_case name that tools search for; the rest are fields."""
+
+    def __init__(self, logs: Logs, service: str, shard: int | None) -> None:
+        self._logs = logs
+        self._service = service
+        self._head = encode_head(service, shard)
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Dropped first when the queue is full."""
+        if self._logs.enabled("debug"):
+            self._logs.put(self.entry("debug", event, fields), 1, 1.0)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Something that happens seldom: a start, a snapshot, a login refused."""
+        if self._logs.enabled("info"):
+            self._logs.put(self.entry("info", event, fields), 1, 2.0)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Somebody should look at this one day."""
+        if self._logs.enabled("warning"):
+            self._logs.put(self.entry("warning", event, fields), 1, 4.0)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Somebody should look at this now. Never dropped."""
+        self._logs.put(self.entry("error", event, fields), 1, float("inf"))
+
+    def records(
+        self, event: str, items: Sequence[T], to_fields: Callable[[T], Mapping[str, Any]], level: str = "info"
+    ) -> None:
+        """A line for each item of a hot event, for the price of one call.
+
+        to_fields: item -> flat fields; called later, in another thread, so neither it nor the items may change. An
+        `event` among them names the line. Dropped first when the queue is full.
+        """
+        if items and self._logs.enabled(level):
+            self._logs.put(self.entry(level, event, {})._replace(items=items, to_fields=to_fields), len(items), 1.0)
+
+    def entry(self, level: str, event: str, fields: Mapping[str, Any]) -> Entry:
+        return Entry(time.time_ns(), level, self._service, self._head, event, fields)
+
+
+class _Bridge(logging.Handler):
+    """What libraries say through `logging`, as our lines."""
+
+    def __init__(self, service: ServiceLog) -> None:
+        super().__init__()
+        self._service = service
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except Exception:
+            message = str(record.msg)
+        fields: dict[str, Any] = {"logger": record.name, "message": message}
+        if record.exc_info and record.exc_info[0] is not None:
+            fields["exception"] = logging.Formatter().formatException(record.exc_info)
+        if record.levelno >= logging.ERROR:
+            self._service.error("library", **fields)
+        elif record.levelno >= logging.WARNING:
+            self._service.warning("library", **fields)
+        elif record.levelno >= logging.INFO:
+            self._service.info("library", **fields)
+        else:
+            self._service.debug("library", **fields)
