@@ -6,6 +6,7 @@ import msgspec
 
 from services.config.kinds import DECIMAL, DURATION, FLAG, RATE, SIZE, TEXT, choice, whole
 from services.domain.instruments import MAX_SCALE, Asset, SymbolSettings, SymbolStatus
+from services.ubscore.policy import DEFAULT_POLICY
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 FlushMode = Literal["batch", "interval"]
@@ -68,9 +69,15 @@ class AuthSettings(msgspec.Struct, frozen=True, rename="camel"):
 class UbscoreSettings(msgspec.Struct, frozen=True, rename="camel"):
     """The account shards' policy; it travels to them through the log."""
 
-    idempotency_window_ms: Annotated[int, DURATION] = msgspec.field(name="idempotencyWindow", default=86_400_000)
-    """How long, in log time, client order ids and transfer ids are kept."""
-    max_open_orders: Annotated[int, whole(1, 1_000_000)] = 200
+    order_window_ms: Annotated[int, DURATION] = msgspec.field(
+        name="orderWindow", default=DEFAULT_POLICY.order_window_ms
+    )
+    """How long, in log time, client order ids are kept."""
+    transfer_window_ms: Annotated[int, DURATION] = msgspec.field(
+        name="transferWindow", default=DEFAULT_POLICY.transfer_window_ms
+    )
+    """How long, in log time, transfer ids are kept."""
+    max_open_orders: Annotated[int, whole(1, 1_000_000)] = DEFAULT_POLICY.max_open_orders
     """Per user."""
 
 

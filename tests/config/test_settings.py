@@ -18,7 +18,7 @@ journal:
   snapshotInterval: 5m
   segmentSize: 1Mi
 ubscore:
-  idempotencyWindow: 48h
+  orderWindow: 48h
 assets:
   - {name: BTC, scale: 8}
   - {name: USDT, scale: 6}
@@ -60,7 +60,7 @@ def test_settings_from_a_file_are_read_in_their_units(tmp_path: Path) -> None:
     assert settings.journal.flush == "interval"
     assert settings.journal.snapshot_interval_ms == 300_000
     assert settings.journal.segment_bytes == 2**20
-    assert settings.ubscore.idempotency_window_ms == 48 * 3_600_000
+    assert settings.ubscore.order_window_ms == 48 * 3_600_000
     assert [entry.asset().scale for entry in settings.assets] == [8, 6]
     symbol = settings.symbols[0].settings()
     assert (symbol.maker_fee_micros, symbol.taker_fee_micros, symbol.band_micros) == (1000, 2000, 100_000)
