@@ -1,0 +1,348 @@
+"""What became of a command: balance.events and engine.outputs, read from their ends, matched by request id.
+
+A command is answered when
+ - every account shard that it was sent to has said its word about it,
+ - for each order it concerns (the one it placed, or those it cancels) the matcher's result has arrived, and
+ - every account shard that such a result touches has settled it,
+so that whoever got the answer and then reads from ubscore's memory sees its effects.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from services.adapters.ports import Clock, Log
+from services.domain.core import SourceSequences
+from services.domain.errors import LogError
+from services.domain.messages import (
+    AssetUpdated,
+    CancelAccepted,
+    Event,
+    Frame,
+    MatchBody,
+    MatchResult,
+    OrderAccepted,
+    OrderClosed,
+    SymbolUpdated,
+    TradeSettled,
+    decode_frame,
+)
+from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS, TopicPartition, account_shard
+from services.gateway.errors import ApiError, ExecutionUnknown, Overloaded
+from services.gateway.tasks import run_together
+
+SWEEP_S: Final = 0.1
+"""How often waiters are looked at for their time-out. One sweep serves all: a timer each would cost more."""
+LOOK_BACK_FRAMES: Final = 64
+"""Frames before the end that are read at the start, only to learn the sources' sequences from them."""
+RETRY_S: Final = 0.2
+BEHIND_MS: Final = 2_000
+
+
+class Outcome(NamedTuple):
+    """What became of a command.
+
+    events: by account shard, its first word about the command. results: by order id, of the matcher.
+    """
+
+    events: dict[int, Event]
+    results: dict[int, MatchBody]
+
+    @property
+    def event(self) -> Event:
+        """The word of the only account shard (or of the first one that answered)."""
+        return next(iter(self.events.values()))
+
+
+class Waiter:
+    """One command that waits for its outcome. Its future also ends with ExecutionUnknown or another ApiError."""
+
+    __slots__ = (
+        "deadline",
+        "events",
+        "events_left",
+        "future",
+        "request_id",
+        "results",
+        "results_left",
+        "unsettled",
+        "wanted",
+    )
+
+    def __init__(self, request_id: int, shards: int, deadline: int, future: asyncio.Future[Outcome]) -> None:
+        self.request_id = request_id
+        self.future = future
+        self.deadline = deadline
+        self.events: dict[int, Event] = {}
+        self.events_left = shards
+        self.wanted: dict[int, None] = {}
+        self.results: dict[int, MatchBody] = {}
+        self.results_left = 0
+        self.unsettled: list[tuple[int, int]] = []
+        """(matcher shard, account shard) pairs that have yet to settle a result, once each."""
+
+    def want(self, order_ids: list[int]) -> None:
+        """Wait for a result of each of these orders too."""
+        for order_id in order_ids:
+            if order_id not in self.wanted:
+                self.wanted[order_id] = None
+                self.results_left += order_id not in self.results
+
+    def add_result(self, body: MatchBody) -> bool:
+        """False when there is one for this order already: a command that the log holds twice runs twice."""
+        if body.order_id in self.results:
+            return False
+        self.results[body.order_id] = body
+        self.results_left -= body.order_id in self.wanted
+        return True
+
+    @property
+    def complete(self) -> bool:
+        return not (self.events_left or self.results_left or self.unsettled)
+
+
+class OutcomeTracker:
+    """Reads all shards' answers and resolves waiters.
+
+    on_instruments: called when an asset or symbol was declared or changed.
+    timeout_s: how long a command waits for its outcome, to within two SWEEP_S.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        account_shards: int,
+        matcher_shards: int,
+        max_waiters: int,
+        timeout_s: float,
+        on_instruments: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._account_shards = account_shards
+        self._max_waiters = max_waiters
+        self._patience = max(1, round(timeout_s / SWEEP_S)) + 1
+        self._on_instruments = on_instruments
+        self._sweeps = 0
+        self._waiters: OrderedDict[int, Waiter] = OrderedDict()
+        self._settled: dict[tuple[int, int], int] = {}
+        """(matcher shard, account shard) -> the newest engine sequence that the account shard has settled."""
+        self._unsettled: dict[tuple[int, int], OrderedDict[int, tuple[int, Waiter]]] = {}
+        """Per such pair, by request id: the sequence that a waiter needs settled; rising."""
+        self._readers = [
+            *(_Reader(TopicPartition(BALANCE_EVENTS, n), self._apply_events) for n in range(account_shards)),
+            *(_Reader(TopicPartition(ENGINE_OUTPUTS, n), self._apply_results) for n in range(matcher_shards)),
+        ]
+
+    @property
+    def started(self) -> bool:
+        """Whether every partition is being read, so that no answer to a command sent now can be missed."""
+        return all(reader.started and not reader.error for reader in self._readers)
+
+    @property
+    def waiting(self) -> int:
+        """Commands that wait for their outcome."""
+        return len(self._waiters)
+
+    async def lags(self) -> dict[str, str]:
+        """What is wrong with the reading of each partition; empty when all is well."""
+        found: dict[str, str] = {}
+        for reader in self._readers:
+            problem = await reader.problem(self._log, self._clock)
+            if problem:
+                found[str(reader.partition)] = problem
+        return found
+
+    def expect(self, request_id: int, shards: int = 1) -> Waiter:
+        """Wait for the outcome of a command that is about to be sent to `shards` account shards.
+
+        Raises Overloaded when too many wait, or when the answers are not being read.
+        """
+        if len(self._waiters) >= self._max_waiters:
+            raise Overloaded
+        if not self.started:
+            raise Overloaded("Not ready: answers cannot be read yet; nothing was done, try again.")
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        waiter = Waiter(request_id, shards, self._sweeps + self._patience, future)
+        self._waiters[request_id] = waiter
+        return waiter
+
+    def fail(self, request_id: int, error: ApiError) -> None:
+        """The command will get no outcome. Unknown ids are ignored: it was answered already."""
+        waiter = self.forget(request_id)
+        if waiter is not None and not waiter.future.done():
+            waiter.future.set_exception(error)
+
+    def forget(self, request_id: int) -> Waiter | None:
+        """Nobody waits for this command any more."""
+        waiter = self._waiters.pop(request_id, None)
+        if waiter is not None:
+            for pair in waiter.unsettled:
+                self._unsettled[pair].pop(request_id, None)
+            waiter.unsettled = []
+        return waiter
+
+    async def run(self) -> None:
+        """Read until cancelled. Raises GapError when a source's records are missing: no answer can be trusted then."""
+        try:
+            await run_together(self._sweep(), *(reader.run(self._log, self._clock) for reader in self._readers))
+        finally:
+            for request_id in list(self._waiters):
+                self.fail(request_id, ExecutionUnknown())
+
+    async def _sweep(self) -> None:
+        while True:
+            await self._clock.sleep(SWEEP_S)
+            self._sweeps += 1
+            # All wait equally long, so the first is the oldest.
+            while self._waiters:
+                request_id, waiter = next(iter(self._waiters.items()))
+                if waiter.deadline > self._sweeps:
+                    break
+                self.fail(request_id, ExecutionUnknown())
+
+    def _apply_events(self, shard: int, records: list[Event]) -> None:
+        for event in records:
+            if isinstance(event, TradeSettled | OrderClosed):
+                self._settle((event.matcher_shard, shard), event.engine_sequence)
+                continue
+            if isinstance(event, AssetUpdated | SymbolUpdated):
+                self._on_instruments()
+            waiter = self._waiters.get(event.request_id)
+            if waiter is not None and shard not in waiter.events:
+                self._answer(waiter, shard, event)
+
+    def _answer(self, waiter: Waiter, shard: int, event: Event) -> None:
+        waiter.events[shard] = event
+        waiter.events_left -= 1
+        if isinstance(event, OrderAccepted):
+            waiter.want([event.order_id])
+        elif isinstance(event, CancelAccepted):
+            waiter.want(event.order_ids)
+        self._resolve_if_complete(waiter)
+
+    def _apply_results(self, shard: int, records: list[MatchResult]) -> None:
+        for result in records:
+            waiter = self._waiters.get(_REQUEST_ID.decode(result.body).request_id)
+            if waiter is not None:
+                body = result.decode_body()
+                if waiter.add_result(body):
+                    self._await_settlement(waiter, shard, result.sequence, body)
+                    self._resolve_if_complete(waiter)
+
+    def _await_settlement(self, waiter: Waiter, matcher_shard: int, sequence: int, body: MatchBody) -> None:
+        for account in _affected_shards(body, self._account_shards):
+            pair = (matcher_shard, account)
+            if self._settled.get(pair, 0) >= sequence:
+                continue
+            queue = self._unsettled.setdefault(pair, OrderedDict())
+            if waiter.request_id not in queue:
+                waiter.unsettled.append(pair)
+            queue[waiter.request_id] = (sequence, waiter)
+            queue.move_to_end(waiter.request_id)
+
+    def _settle(self, pair: tuple[int, int], sequence: int) -> None:
+        self._settled[pair] = sequence
+        queue = self._unsettled.get(pair)
+        while queue:
+            request_id, (needed, waiter) = next(iter(queue.items()))
+            if needed > sequence:
+                return
+            del queue[request_id]
+            waiter.unsettled.remove(pair)
+            self._resolve_if_complete(waiter)
+
+    def _resolve_if_complete(self, waiter: Waiter) -> None:
+        if not waiter.complete:
+            return
+        self._waiters.pop(waiter.request_id, None)
+        if not waiter.future.done():
+            waiter.future.set_result(Outcome(waiter.events, waiter.results))
+
+
+def _affected_shards(body: MatchBody, account_shards: int) -> list[int]:
+    """The account shards that get a report of this result: those of users in its trades and closing updates."""
+    users = [user for trade in body.trades for user in (trade.maker_user_id, trade.taker_user_id)]
+    users += [update.user_id for update in body.updates if not update.status.is_open]
+    return list(dict.fromkeys(account_shard(user, account_shards) for user in users))
+
+
+class _RequestId(msgspec.Struct, array_like=True, gc=False):
+    """The beginning of a MatchBody: enough to see whether somebody here waits for it."""
+
+    request_id: int
+
+
+_REQUEST_ID = msgspec.msgpack.Decoder(_RequestId)
+
+
+class _Reader:
+    """Follows one partition from its end. Repeats of a source's records are dropped; a hole raises GapError."""
+
+    def __init__(self, partition: TopicPartition, apply: Callable[[int, list[Any]], None]) -> None:
+        self.partition = partition
+        self.started = False
+        self.error = ""
+        """Why the log cannot be read at the moment."""
+        self._apply = apply
+        self._sequences = SourceSequences()
+        self._next_offset = 0
+        self._seen_end = 0
+        self._looked_ms = 0
+        self._behind = ""
+
+    async def problem(self, log: Log, clock: Clock) -> str:
+        """A sentence when this reader is not where it should be, else empty.
+
+        It is behind when it has not come to where the log ended BEHIND_MS ago or before.
+        """
+        if not self.started or self.error:
+            return self.error or "not started"
+        if clock.time_ms() - self._looked_ms >= BEHIND_MS:
+            frames = self._seen_end - self._next_offset
+            self._behind = f"behind by {frames} frames" if frames > 0 else ""
+            self._seen_end = await log.end(self.partition)
+            self._looked_ms = clock.time_ms()
+        return self._behind
+
+    async def run(self, log: Log, clock: Clock) -> None:
+        while True:
+            try:
+                if not self.started:
+                    await self._start(log)
+                await log.wait(self.partition, self._next_offset)
+                frames = await log.read(self.partition, self._next_offset)
+                self.error = ""
+            except LogError as error:
+                # The log may come back; until then the gateway is not ready and takes no commands.
+                self.error = str(error)
+                await clock.sleep(RETRY_S)
+                continue
+            for stored in frames:
+                self._take(decode_frame(self.partition.topic, stored.data), stored.offset)
+
+    async def _start(self, log: Log) -> None:
+        end = await log.end(self.partition)
+        offset = max(await log.start(self.partition), end - LOOK_BACK_FRAMES)
+        while offset < end:
+            for stored in (await log.read(self.partition, offset, end - offset))[: end - offset]:
+                self._learn(decode_frame(self.partition.topic, stored.data))
+                offset = stored.offset + 1
+        self._next_offset = self._seen_end = end
+        self.started = True
+
+    def _learn(self, frame: Frame[Any]) -> None:
+        """Remember how far a source has come, in frames whose records nobody here waits for."""
+        last = frame.first_sequence + len(frame.records) - 1
+        self._sequences.last[frame.source] = max(self._sequences.last.get(frame.source, 0), last)
+
+    def _take(self, frame: Frame[Any], offset: int) -> None:
+        if frame.source not in self._sequences.last:
+            self._sequences.last[frame.source] = frame.first_sequence - 1
+        repeats = self._sequences.repeats(frame.source, frame.first_sequence, len(frame.records))
+        self._next_offset = offset + 1
+        self._apply(self.partition.partition, frame.records[repeats:])
