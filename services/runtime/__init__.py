@@ -1,1 +1,1 @@
-"""runtime."""
+"""Where everything is wired together, and nowhere else. `local` is the whole exchange in one process."""

@@ -6,11 +6,12 @@ are numbered, so the rest is what lies beyond the last number found there.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from services.adapters.journal_format import state_digest
 from services.adapters.ports import Append, Clock, Log, StoredFrame
 from services.domain.core import Core, Output
 from services.domain.errors import GapError, InvariantError
@@ -30,10 +31,7 @@ class Recovered(Protocol):
     def snapshot(self) -> bytes | None: ...
 
     @property
-    def snapshot_offset(self) -> int: ...
-
-    @property
-    def frames(self) -> Sequence[StoredFrame]: ...
+    def frames(self) -> AsyncIterator[StoredFrame]: ...
 
 
 class JournalPort(Protocol):
@@ -128,7 +126,7 @@ class CoreShell(Generic[C]):
         self._snapshot_offset = self.core.next_offset
         for partition in self._outputs:
             self._published[partition] = await self._last_said(partition, ends.get(partition))
-        for frame in recovered.frames:
+        async for frame in recovered.frames:
             await self._publish(self._apply([frame], tell=False))
             self.replayed_frames += 1
         await self._check_log()
@@ -229,7 +227,7 @@ class CoreShell(Generic[C]):
             return
         ends = [(*partition, await self._log.end(partition)) for partition in self._outputs]
         data = _SNAPSHOT_ENCODER.encode(ShellSnapshot(self.core.snapshot(), ends))
-        await self._journal.snapshot(data, self.core.digest(), self.core.next_offset)
+        await self._journal.snapshot(data, state_digest(data), self.core.next_offset)
         self._snapshot_offset = self.core.next_offset
 
 
