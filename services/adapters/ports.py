@@ -150,7 +150,7 @@ class QueryStore(Protocol):
     async def ledger(
         self, user_id: int, asset: str | None, limit: int, before: tuple[str, int] | None
     ) -> list[LedgerRow]:
-        """By asset, and of each asset the highest seq first; `before` is the last row's (asset_id, seq)."""
+        """Highest (asset_id, seq) first; `before` is the last row's."""
 
     async def order(self, user_id: int, order_id: int) -> OrderRow | None:
         """The newest state of an order of this user, open or not."""

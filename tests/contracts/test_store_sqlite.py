@@ -1,0 +1,211 @@
+"""The SQLite store keeps the contract, and what is its own: schema, threads, locks, reading beside a writer."""
+
+import re
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.adapters.store_sqlite import SqliteStore
+from services.domain import rows
+from services.domain.errors import StoreError, StoreUnavailable
+from tests.contracts.store_contract import EVENTS, StoreContract, rows_of
+from tests.support.aio import run_async
+from tests.support.rows import balance_row, history_batch, settlement_batch
+
+
+@asynccontextmanager
+async def opened(path: Path, *, read_only: bool = False) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(path, read_only=read_only)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class TestSqliteStore(StoreContract):
+    def open(self, place: Path):
+        return opened(place / "store.sqlite3")
+
+
+@pytest.mark.parametrize(
+    ("table", "row_type"),
+    [
+        ("settled_trades", rows.SettledTradeRow),
+        ("user_balances", rows.BalanceRow),
+        ("balance_ledger", rows.LedgerRow),
+        ("settlement_progress", rows.ProgressRow),
+        ("active_orders", rows.OrderRow),
+        ("order_history", rows.OrderRow),
+        ("order_updates_stream", rows.OrderUpdateRow),
+        ("order_statistics", rows.StatisticsRow),
+        ("api_keys", rows.ApiKeyRow),
+    ],
+)
+@run_async
+async def test_columns_of_a_table_are_the_fields_of_its_row(tmp_path: Path, table: str, row_type: type[msgspec.Struct]):
+    async with opened(tmp_path / "s"):
+        with closing(sqlite3.connect(tmp_path / "s")) as connection:
+            columns = [column[1] for column in connection.execute(f"PRAGMA table_info({table})")]
+    assert columns == list(row_type.__struct_fields__)
+
+
+@run_async
+async def test_settings_of_the_file_are_durable(tmp_path: Path):
+    async with opened(tmp_path / "s") as store:
+        mode = await store._write(lambda connection: connection.execute("PRAGMA synchronous").fetchone())
+        journal = await store._read(lambda connection: connection.execute("PRAGMA journal_mode").fetchone())
+    assert (mode, journal) == ((2,), ("wal",))
+
+
+@run_async
+async def test_write_that_fails_halfway_leaves_nothing(tmp_path: Path):
+    async with opened(tmp_path / "s") as store:
+        broken = settlement_batch(balances=[balance_row(), balance_row(asset_id=None)], ledger=[None])
+        with pytest.raises((StoreError, TypeError)):
+            await store.write_settlement(broken)
+        assert await rows_of(store.all_balances()) == []
+        await store.write_settlement(settlement_batch(balances=[balance_row()]))
+        assert await rows_of(store.all_balances()) == [balance_row()]
+
+
+@run_async
+async def test_write_while_another_process_holds_the_lock_is_unavailable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("services.adapters.store_sqlite_database.BUSY_SECONDS", 0.01)
+    async with opened(tmp_path / "s") as store:
+        with closing(sqlite3.connect(tmp_path / "s", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreUnavailable, match="locked"):
+                await store.write_settlement(settlement_batch())
+            other.execute("ROLLBACK")
+        await store.write_settlement(settlement_batch())
+        assert await store.progress("settlement", EVENTS) == settlement_batch().progress
+
+
+@run_async
+async def test_write_on_a_full_disk_is_unavailable_and_succeeds_later(tmp_path: Path):
+    async with opened(tmp_path / "s") as store:
+        await store._read(lambda connection: None)
+        ((pages,), _) = await store._write(
+            lambda connection: (
+                connection.execute("PRAGMA page_count").fetchone(),
+                connection.execute("PRAGMA max_page_count = 1").fetchone(),
+            )
+        )
+        many = settlement_batch(balances=[balance_row(user_id) for user_id in range(1, 5_000)])
+        with pytest.raises(StoreUnavailable, match="full"):
+            await store.write_settlement(many)
+        await store._write(
+            lambda connection: connection.execute(f"PRAGMA max_page_count = {pages + 10_000}").fetchone()
+        )
+        await store.write_settlement(many)
+        assert len(await rows_of(store.all_balances())) == 4_999
+
+
+@run_async
+async def test_read_only_store_sees_one_moment_while_another_writes(tmp_path: Path):
+    async with opened(tmp_path / "s") as writer:
+        await writer.write_settlement(settlement_batch(balances=[balance_row()]))
+        async with opened(tmp_path / "s", read_only=True) as reader:
+            await writer.write_settlement(settlement_batch(balances=[balance_row(version=2)]))
+            assert await rows_of(reader.all_balances()) == [balance_row()]
+            with pytest.raises(StoreError, match="reading only"):
+                await reader.write_settlement(settlement_batch())
+        async with opened(tmp_path / "s", read_only=True) as reader:
+            assert await rows_of(reader.all_balances()) == [balance_row(version=2)]
+
+
+@run_async
+async def test_read_only_store_of_a_closed_one_opens(tmp_path: Path):
+    async with opened(tmp_path / "s") as writer:
+        await writer.write_settlement(settlement_batch(balances=[balance_row()]))
+    async with opened(tmp_path / "s", read_only=True) as reader:
+        assert await rows_of(reader.all_balances()) == [balance_row()]
+
+
+def test_open_read_only_without_a_file_is_refused(tmp_path: Path):
+    with pytest.raises(StoreError, match="unable to open"):
+        SqliteStore(tmp_path / "missing", read_only=True)
+
+
+def test_open_a_file_that_is_no_store_is_refused(tmp_path: Path):
+    (tmp_path / "s").write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="not a database") as refused:
+        SqliteStore(tmp_path / "s")
+    assert not isinstance(refused.value, StoreUnavailable)
+
+
+@run_async
+async def test_open_a_store_of_a_newer_schema_is_refused(tmp_path: Path):
+    async with opened(tmp_path / "s") as store:
+        await store._write(lambda connection: connection.execute("UPDATE schema_version SET version = 99"))
+    with pytest.raises(StoreError, match="schema version 99"):
+        SqliteStore(tmp_path / "s")
+
+
+@run_async
+async def test_call_after_close_is_refused(tmp_path: Path):
+    async with opened(tmp_path / "s") as store:
+        pass
+    with pytest.raises(StoreError, match="closed"):
+        await store.write_settlement(settlement_batch())
+
+
+@pytest.fixture
+def _one_reader(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("services.adapters.store_sqlite_database.READERS", 1)
+
+
+@pytest.mark.usefixtures("_one_reader")
+@run_async
+async def test_every_query_searches_an_index_and_sorts_nothing(tmp_path: Path):
+    statements: list[str] = []
+    async with opened(tmp_path / "s") as store:
+        await store._read(lambda connection: connection.set_trace_callback(statements.append))
+        await store.balance_versions([(1, "BTC"), (2, "BTC")])
+        await store.statistics([(1, 0), (2, 0)])
+        await store.ledger(1, None, 9, ("BTC", 5))
+        await store.ledger(1, "BTC", 9, ("BTC", 5))
+        await store.order(1, 2)
+        await store.order_by_cid(1, "x")
+        await store.active_orders(1, "BTC_USDT")
+        await store.order_history(1, "BTC_USDT", 0, 9, 9, (1, 2))
+        await store.order_updates(1, 2)
+        await store.order_statistics(1)
+        await store.trades_by_symbol("BTC_USDT", 9, 5)
+        await store.keys_of(1)
+        await store._read(lambda connection: connection.set_trace_callback(None))
+        await store._write(lambda connection: connection.set_trace_callback(statements.append))
+        await store.write_history(history_batch(closed=[(1, 2), (3, 4)]))
+        await store._write(lambda connection: connection.set_trace_callback(None))
+        plans = {
+            text: await store._read(lambda connection, text=text: plan_of(connection, text)) for text in statements
+        }
+    tables = "settled_trades|user_balances|balance_ledger|active_orders|order_history|order_updates|order_stat|api_keys"
+    for text, plan in plans.items():
+        assert not re.search(f"SCAN ({tables})|TEMP B-TREE", plan), (text, plan)
+    assert sum("SEARCH" in plan for plan in plans.values()) == 13
+
+
+def plan_of(connection: sqlite3.Connection, statement: str) -> str:
+    if not statement.startswith(("SELECT", "DELETE", "INSERT")):
+        return ""
+    return " / ".join(step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}"))
+
+
+@pytest.mark.usefixtures("_one_reader")
+@run_async
+async def test_trades_by_user_searches_one_index_a_side(tmp_path: Path):
+    statements: list[str] = []
+    async with opened(tmp_path / "s") as store:
+        await store._read(lambda connection: connection.set_trace_callback(statements.append))
+        await store.trades_by_user(1, None, 9, (1, "BTC_USDT", 2))
+        await store._read(lambda connection: connection.set_trace_callback(None))
+        plan = await store._read(lambda connection: plan_of(connection, statements[0]))
+    assert "USING INDEX settled_trades_by_buyer (buyer_user_id=? AND (time_ms,symbol,trade_id)<(?,?,?))" in plan
+    assert "USING INDEX settled_trades_by_seller (seller_user_id=? AND (time_ms,symbol,trade_id)<(?,?,?))" in plan
