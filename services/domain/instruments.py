@@ -154,8 +154,12 @@ def _parse(text: str, scale: int, what: str) -> int:
 
 def _parse_step(text: str, what: str) -> int:
     # Parsed at scale 18 the text could pass MAX_AMOUNT (9.2 at that scale), so whole and fraction are taken apart.
-    whole, _, fraction = text.partition(".")
-    units = _parse(whole, 0, what) * 10**STEP_SCALE + (_parse(f"0.{fraction}", STEP_SCALE, what) if fraction else 0)
+    whole, point, fraction = text.partition(".")
+    if point and not fraction:
+        whole = text  # such as "1.": no plain number, and refused as a whole in the next line
+    units = _parse(whole, 0, what) * 10**STEP_SCALE
+    if fraction:
+        units += _parse(f"0.{fraction}", STEP_SCALE, what)
     if units == 0:
         raise FormatError(f"{what} must be above 0")
     return units

@@ -51,7 +51,7 @@ def decode_frame(topic: str, data: bytes) -> Frame[Any]:
     """
     try:
         frame: Frame[Any] = _DECODERS[topic].decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LogError(f"{topic}: not a frame: {error}") from error
     if frame.version != FRAME_VERSION:
         raise LogError(f"{topic}: frame version {frame.version}, this program reads {FRAME_VERSION}")
