@@ -1,0 +1,62 @@
+"""The command line: `exchange COMMAND`. Each command is a module of its own, imported when it is called."""
+
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from services.cli.lazy import LazyCommand, LazyGroup
+from services.domain.errors import ConfigError, ExchangeError, InvariantError
+
+EXIT_FAILED = 1
+"""Something did not work or did not add up."""
+EXIT_WRONG_USE = 2
+"""A wrong argument or setting."""
+
+
+class ExchangeCommands(LazyGroup):
+    """What there is to call, in the order of the help text."""
+
+    lazy = (
+        LazyCommand("local", "services.cli.local", "local", "Run the whole exchange in this process."),
+        LazyCommand("log", "services.cli.log", "app", "Look at the topics of the log."),
+    )
+
+
+app = typer.Typer(
+    name="exchange",
+    cls=ExchangeCommands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A spot exchange that runs itself: gateway, balance authority, matching engine, settlement, order history.",
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        try:
+            typer.echo(f"exchange {version('exchange-platform')}")
+        except PackageNotFoundError:
+            typer.echo("exchange (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of every command."""
+
+
+def main() -> None:
+    """The `exchange` program. A failure that can be expected ends in sentences on stderr and a status, no traceback."""
+    try:
+        app()
+    except (ExchangeError, InvariantError) as error:
+        for sentence in str(error).splitlines():
+            print(f"exchange: {sentence}", file=sys.stderr)
+        sys.exit(EXIT_WRONG_USE if isinstance(error, ConfigError) else EXIT_FAILED)

@@ -1,0 +1,132 @@
+"""What DATA_DIR holds about keys: the secret that encrypts the store's, and the first keys for whoever set it up.
+
+    secret.key        32 random bytes, made once; all of the exchange's own secrets come from it. Without it the
+                      secrets of API keys in the store cannot be read.
+    credentials.json  {"admin": {"api_key": …, "secret_key": …}, "users": {"1001": {…}}}
+
+Both have mode 0600.
+"""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from services.adapters.ports import KeyStore
+from services.domain.errors import ConfigError
+from services.domain.rows import ApiKeyRow
+from services.gateway.keys import Scope, seal
+
+KEY_FILE: Final = "secret.key"
+KEY_BYTES: Final = 32
+CREDENTIALS_FILE: Final = "credentials.json"
+
+ADMIN_USER_ID: Final = 1
+"""Whom the admin key belongs to. It needs no account: it owns nothing."""
+ADMIN_SCOPES: Final[Sequence[Scope]] = (Scope.ADMIN, Scope.READ, Scope.TREASURY)
+USER_SCOPES: Final[Sequence[Scope]] = (Scope.READ, Scope.TRADE)
+
+
+class Secrets(NamedTuple):
+    """What the gateway keeps to itself; 32 bytes each."""
+
+    encryption_key: bytes
+    """Seals the secrets of API keys in the store."""
+    jwt_secret: bytes
+    """Signs bearer tokens."""
+
+
+class ApiCredentials(msgspec.Struct, frozen=True):
+    """A key and its secret, in plain text."""
+
+    api_key: str
+    secret_key: str
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """The first keys: the admin's, and those of demo users by user id."""
+
+    admin: ApiCredentials
+    users: dict[str, ApiCredentials] = {}
+
+
+def load_secrets(data_dir: Path) -> Secrets:
+    """The folder's secrets; its key is made when there is none. Raises ConfigError when it is damaged."""
+    path = data_dir / KEY_FILE
+    if not path.exists():
+        _write(path, secrets.token_bytes(KEY_BYTES))
+    key = _read(path)
+    if len(key) != KEY_BYTES:
+        raise ConfigError(f"{path}: has {len(key)} bytes, wants {KEY_BYTES}; bring it back from a backup")
+    return Secrets(_derive(key, b"api keys"), _derive(key, b"tokens"))
+
+
+def read_credentials(data_dir: Path) -> Credentials:
+    """What credentials.json holds. Raises ConfigError when there is none or it is damaged."""
+    path = data_dir / CREDENTIALS_FILE
+    try:
+        return msgspec.json.decode(_read(path), type=Credentials)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path}: {error}; correct it, or remove it to get new keys") from error
+
+
+def load_credentials(data_dir: Path, user_ids: Sequence[int] = ()) -> Credentials:
+    """The folder's first keys. Makes those that are missing: the admin's, and one for each of `user_ids`."""
+    path = data_dir / CREDENTIALS_FILE
+    before = read_credentials(data_dir) if path.exists() else None
+    users = dict(before.users) if before else {}
+    for user_id in user_ids:
+        users.setdefault(str(user_id), _new())
+    after = Credentials(before.admin if before else _new(), users)
+    if after != before:
+        _write(path, msgspec.json.format(msgspec.json.encode(after), indent=2) + b"\n")
+    return after
+
+
+async def register_keys(credentials: Credentials, keys: KeyStore, encryption_key: bytes, time_ms: int) -> None:
+    """Make the store know the keys that it does not know; one that was revoked stays revoked."""
+    owners = [(ADMIN_USER_ID, ADMIN_SCOPES, credentials.admin)]
+    owners += [(int(user_id), USER_SCOPES, key) for user_id, key in credentials.users.items()]
+    for user_id, scopes, key in owners:
+        if await keys.get_key(key.api_key) is None:
+            sealed = seal(key.secret_key.encode(), key.api_key, encryption_key)
+            await keys.put_key(ApiKeyRow(key.api_key, user_id, sealed, [scope.value for scope in scopes], time_ms))
+
+
+def _derive(key: bytes, purpose: bytes) -> bytes:
+    return hashlib.blake2b(purpose, key=key, digest_size=32).digest()
+
+
+def _new() -> ApiCredentials:
+    return ApiCredentials(secrets.token_hex(16), secrets.token_hex(32))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write the whole file, readable by its owner alone from its first byte on, or none of it."""
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,113 @@
+"""The command line: help, version, and one sentence instead of a traceback."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.cli import ExchangeCommands
+
+
+def run(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program as a person does, with this environment alone (but for what Python needs)."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("EXCHANGE_", "DATA_", "LOG_"))}
+    return subprocess.run(
+        [sys.executable, "-c", "from services.cli import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=cwd,
+        env=inherited | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200", "NO_COLOR": "1"} | environment,
+        check=False,
+    )
+
+
+def test_help_names_every_command_with_its_sentence() -> None:
+    answer = run("--help")
+    assert answer.returncode == 0
+    printed = " ".join(answer.stdout.split())
+    for command in ExchangeCommands.lazy:
+        assert f"{command.name} " in printed
+        assert command.help in printed
+
+
+@pytest.mark.parametrize("command", ExchangeCommands.lazy, ids=lambda command: command.name)
+def test_help_of_a_command_explains_its_options(command: object) -> None:
+    answer = run(getattr(command, "name", ""), "--help")
+    assert answer.returncode == 0, answer.stderr
+    assert "--help" in answer.stdout
+
+
+def test_help_imports_no_command() -> None:
+    code = (
+        "import sys\nfrom services.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        "print('IMPORTED', sorted(set(sys.modules) & {'fastapi', 'uvicorn', 'yaml', 'sqlite3'}))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert answer.stdout.splitlines()[-1] == "IMPORTED []"
+
+
+def test_version_is_printed() -> None:
+    assert run("--version").stdout.startswith("exchange ")
+
+
+def test_unknown_command_is_refused() -> None:
+    answer = run("lcoal")
+    assert answer.returncode == 2
+    assert "No such command 'lcoal'" in answer.stderr
+
+
+def test_local_with_a_mistake_in_the_file_says_where_and_exits_2(tmp_path: Path) -> None:
+    (tmp_path / "exchange.yaml").write_text("server: {port: 80}\njournal: {flush: sometimes}\nlogs: {}\n")
+    answer = run("local", "--config", "exchange.yaml", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines() == [
+        "exchange: exchange.yaml:3: key `logs` is unknown: did you mean `log`?",
+        'exchange: exchange.yaml:2: key `journal.flush`: wants one of batch, interval, got the text "sometimes"',
+    ]
+    assert not (tmp_path / "data").exists()
+
+
+def test_local_with_a_mistake_in_the_environment_names_the_variable(tmp_path: Path) -> None:
+    answer = run("local", cwd=tmp_path, EXCHANGE_SERVER__PORT="all")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("exchange: environment EXCHANGE_SERVER__PORT: key `server.port`: wants")
+
+
+def test_local_on_a_port_in_use_says_so(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = run("local", "--port", str(port), "--data-dir", tmp_path / "data")
+    assert answer.returncode == 2
+    expected = f"exchange: cannot listen on 127.0.0.1 port {port}: Address already in use; choose another with --port\n"
+    assert answer.stderr == expected
+
+
+def test_local_on_a_host_that_is_not_here_says_so(tmp_path: Path) -> None:
+    answer = run("local", "--host", "no.such.host.invalid", "--data-dir", tmp_path / "data")
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("exchange: host 'no.such.host.invalid' is no address of this machine")
+
+
+def test_local_with_a_file_for_a_data_folder_says_so(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    answer = run("local", "--data-dir", tmp_path / "data", "--port", "0")
+    assert answer.returncode == 2
+    assert answer.stderr == f"exchange: data folder {tmp_path / 'data'}: File exists\n"
+
+
+def test_log_tail_of_an_unknown_topic_names_the_topics(tmp_path: Path) -> None:
+    answer = run("log", "tail", "trades", "--data-dir", tmp_path)
+    assert answer.returncode == 2
+    assert "there are balance.operations, balance.events, orders, engine.outputs" in answer.stderr
+
+
+def test_log_tail_of_an_empty_folder_says_so(tmp_path: Path) -> None:
+    answer = run("log", "tail", "orders", "--data-dir", tmp_path)
+    assert answer.returncode == 2
+    assert "holds no log" in answer.stderr
+    assert list(tmp_path.iterdir()) == []

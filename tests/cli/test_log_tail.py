@@ -1,0 +1,125 @@
+"""`exchange log tail`: every record with its place, as text and as JSON."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.adapters.log_sqlite import SqliteLog
+from services.adapters.ports import Append
+from services.cli.log_lines import view
+from services.domain.messages import CancelRequest, CreateUser, MatchBody, MatchResult, TransferIn, encode_frame
+from services.domain.rejects import Reject
+from services.domain.topics import BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
+
+BODY = MatchBody(7, 8, "BTC_USDT", 9, 1001, Reject.UNKNOWN_ORDER, [], [], [])
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    async def write() -> None:
+        log = SqliteLog(tmp_path / "log.sqlite3")
+        operations = TopicPartition(BALANCE_OPERATIONS, 0)
+        frames = [
+            Append(operations, encode_frame("gateway-a", 0, [CreateUser(1, 2, 1001)])),
+            Append(operations, encode_frame("gateway-a", 0, [TransferIn(2, 3, "t-1", 1001, "BTC", 150)] * 2)),
+            Append(TopicPartition(ORDERS, 0), encode_frame("ubscore-0", 5, [CancelRequest(1, 2, 3, 1001)] * 2)),
+        ]
+        raw = msgspec.Raw(msgspec.msgpack.encode(BODY))
+        result = MatchResult(1, 0, b"\x00", b"\xff", raw)
+        frames.append(Append(TopicPartition(ENGINE_OUTPUTS, 0), encode_frame("matcher-0", 1, [result])))
+        await log.append(frames)
+        await log.append([Append(operations, encode_frame("gateway-a", 0, [CreateUser(n, 0, n)])) for n in range(20)])
+        await log.close()
+
+    asyncio.run(write())
+    return tmp_path
+
+
+def command(*arguments: str | Path) -> tuple[list[str], dict[str, str]]:
+    program = [sys.executable, "-c", "from services.cli import main; main()", "log", "tail", *map(str, arguments)]
+    return program, os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "80", "NO_COLOR": "1"}
+
+
+def tail(*arguments: str | Path) -> str:
+    program, environment = command(*arguments)
+    return subprocess.run(program, capture_output=True, text=True, timeout=60, check=True, env=environment).stdout
+
+
+def tail_json(*arguments: str | Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in tail(*arguments, "--json").splitlines()]
+
+
+def test_log_tail_as_json_prints_every_record_with_its_place(data_dir: Path) -> None:
+    lines = tail_json(BALANCE_OPERATIONS, "--from", "0", "--data-dir", data_dir)
+    assert len(lines) == 3 + 20
+    assert lines[1] == {
+        "topic": "balance.operations",
+        "partition": 0,
+        "offset": 1,
+        "source": "gateway-a",
+        "sequence": 0,
+        "type": "TransferIn",
+        "record": {
+            "request_id": 2,
+            "time_ms": 3,
+            "transfer_id": "t-1",
+            "user_id": 1001,
+            "asset": "BTC",
+            "amount": 150,
+        },
+    }
+
+
+def test_log_tail_counts_the_sequence_of_each_record(data_dir: Path) -> None:
+    assert [line["sequence"] for line in tail_json(ORDERS, "--data-dir", data_dir)] == [5, 6]
+
+
+def test_log_tail_opens_the_body_of_a_match_result(data_dir: Path) -> None:
+    (line,) = tail_json(ENGINE_OUTPUTS, "--data-dir", data_dir)
+    assert line["type"] == "MatchResult"
+    assert (line["record"]["hash"], line["record"]["body"]["code"]) == ("ff", "UNKNOWN_ORDER")
+
+
+def test_log_tail_without_from_shows_the_newest_ten_frames(data_dir: Path) -> None:
+    assert [line["record"]["user_id"] for line in tail_json(BALANCE_OPERATIONS, "--data-dir", data_dir)] == [
+        *range(10, 20)
+    ]
+
+
+def test_log_tail_as_text_has_a_line_for_each_record(data_dir: Path) -> None:
+    lines = tail(BALANCE_OPERATIONS, "--from", "0", "--data-dir", data_dir).splitlines()
+    assert len(lines) == 3 + 20
+    assert lines[1].split()[:4] == ["0", "1", "gateway-a", "TransferIn"]
+    assert lines[1].endswith("transfer_id=t-1 user_id=1001 asset=BTC amount=150")
+
+
+def test_log_tail_follows_what_is_written_later(data_dir: Path) -> None:
+    program, environment = command(ORDERS, "--json", "--follow", "--data-dir", data_dir)
+    with subprocess.Popen(
+        program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        before = [json.loads(process.stdout.readline()) for _ in range(2)]
+
+        async def write() -> None:
+            log = SqliteLog(data_dir / "log.sqlite3")
+            frame = encode_frame("ubscore-0", 7, [CancelRequest(9, 9, 9, 1001)])
+            await log.append([Append(TopicPartition(ORDERS, 0), frame)])
+            await log.close()
+
+        asyncio.run(write())
+        later = json.loads(process.stdout.readline())
+        process.terminate()
+    assert [line["sequence"] for line in (*before, later)] == [5, 6, 7]
+
+
+def test_view_of_a_message_has_words_for_numbers() -> None:
+    assert view(BODY)["code"] == "UNKNOWN_ORDER"
+    assert view(b"\x01\xff") == "01ff"
