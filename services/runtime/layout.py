@@ -1,0 +1,11 @@
+"""What is where in the data folder of the local form.
+
+log.sqlite3            the log: all topics
+store.sqlite3          what settlement, order_history and the gateway's keys write
+ubscore-0, matcher-0   journals and snapshots of the cores
+"""
+
+from typing import Final
+
+LOG_FILE: Final = "log.sqlite3"
+STORE_FILE: Final = "store.sqlite3"
