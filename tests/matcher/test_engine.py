@@ -13,6 +13,7 @@ from services.domain.messages import CancelRequest, Closed, Frame, MatchBody, Ne
 from services.domain.orders import OrderType, SelfTradePrevention, Side
 from services.domain.topics import BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
 from services.matcher.engine import MatcherEngine
+from services.matcher.snapshot import decode_state
 from tests.support.matcher_commands import SYMBOLS, buy, cancel, random_commands, sell
 from tests.support.venues import EngineVenue, NaiveVenue, played
 
@@ -167,6 +168,23 @@ def test_snapshot_does_not_depend_on_the_order_of_symbols() -> None:
     second.apply(frame(1, *reversed(orders)), 0)
     second.hash = first.hash
     assert first.snapshot() == second.snapshot()
+
+
+def test_snapshot_does_not_depend_on_the_order_of_sources() -> None:
+    first, second = MatcherEngine(0, 2), MatcherEngine(0, 2)
+    for engine, sources in ((first, ("ubscore-0", "ubscore-1")), (second, ("ubscore-1", "ubscore-0"))):
+        for offset, source in enumerate(sources):
+            engine.apply(frame(1, cancel(9), source=source), offset)
+    assert first.snapshot() == second.snapshot()
+
+
+def test_snapshot_holds_levels_from_the_lowest_price_up_on_both_sides() -> None:
+    engine = MatcherEngine(0, 1)
+    orders = [buy(1, 98, 1), buy(2, 99, 1), buy(3, 97, 1), sell(4, 102, 1), sell(5, 101, 1), sell(6, 103, 1)]
+    engine.apply(frame(1, *orders), 0)
+    [book] = decode_state(engine.snapshot()).books
+    assert [level.price_ticks for level in book.bids] == [97, 98, 99]
+    assert [level.price_ticks for level in book.asks] == [101, 102, 103]
 
 
 @pytest.mark.parametrize("data", [b"", b"\x90", b"garbage", b"\x93\x01\x02\x03"])

@@ -275,6 +275,13 @@ class MatchingContract:
         assert statuses(body) == [(2, "New"), (2, "Expired")]
         assert endings(closes) == [(2, "Expired", 0)]
 
+    @pytest.mark.parametrize(("budget", "lots"), [(100, 1), (500, 5)])
+    def test_market_by_budget_that_pays_exactly_is_filled(self, budget: int, lots: int) -> None:
+        self.rest(sell(1, 100, 5, **MAKER))
+        body, closes = self.send(buy(2, 200, 0, **MARKET, quote_budget=budget))
+        assert fills(body) == [(1, 100, lots)]
+        assert endings(closes)[-1] == (2, "Filled", 0)
+
     def test_market_by_budget_and_quantity_stops_at_the_first_bound(self) -> None:
         self.rest(buy(1, 100, 5, **MAKER), buy(2, 90, 5, **MAKER))
         body, closes = self.send(sell(3, 80, 9, **MARKET, quote_budget=600))
@@ -344,6 +351,13 @@ class MatchingContract:
         mode = SelfTradePrevention.ExpireMaker
         body, _ = self.send(buy(4, 200, 0, **MARKET, quote_budget=207, self_trade_prevention=mode))
         assert statuses(body) == [(4, "New"), (4, "PartiallyFilled"), (1, "Filled"), (2, "Expired"), (4, "Expired")]
+
+    def test_fok_by_budget_that_would_end_at_an_expired_maker_touches_nothing(self) -> None:
+        self.rest(sell(1, 100, 1, **MAKER), sell(2, 105, 1), sell(3, 110, 1, **MAKER))
+        mode = SelfTradePrevention.ExpireMaker
+        body, _ = self.send(buy(4, 200, 0, **MARKET, **FOK, quote_budget=207, self_trade_prevention=mode))
+        assert statuses(body) == [(4, "New"), (4, "Expired")]
+        assert self.book() == ([], [(100, 1), (105, 1), (110, 1)])
 
     # Cancels
 
