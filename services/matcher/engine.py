@@ -40,6 +40,9 @@ class MatcherEngine:
 
     account_shards: how many shards own the users, which decides who is told about a trade. sequence, hash: of the
     newest MatchResult; 0 and GENESIS before the first.
+
+    Every sum it says (a level's lots, an order's ticks × lots) fits 63 bits, because everything in its books is
+    reserved and ubscore keeps the supply of an asset within MAX_AMOUNT.
     """
 
     def __init__(self, shard: int, account_shards: int) -> None:
