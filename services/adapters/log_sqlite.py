@@ -76,6 +76,8 @@ class SqliteLog:
         return SqliteLogReader(path, poll_interval_s=poll_interval_s)
 
     async def append(self, frames: Sequence[Append]) -> list[int]:
+        if self._closing:
+            raise LogError("the log is closed")
         self._refuse_stopped()
         if not frames:
             return []
@@ -113,6 +115,9 @@ class SqliteLog:
         if self._closing:
             return
         self._closing = True
+        # Who waits for room was there before: let all of them queue up before the request to stop.
+        self._side().admit_all()
+        await asyncio.sleep(0)
         self._stopped = self._stopped or "it is closed"
         self._queue.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._writer.join)

@@ -54,10 +54,18 @@ class LoopSide:
         """Give room back, and admit who fits into it."""
         self._queued_bytes -= size
         while self._blocked and self._queued_bytes < self._max_queued_bytes:
-            admitted, wanted = self._blocked.popleft()
-            if not admitted.done():
-                self._queued_bytes += wanted
-                admitted.set_result(None)
+            self._admit_next()
+
+    def admit_all(self) -> None:
+        """Admit everyone who waits, whatever the limit says."""
+        while self._blocked:
+            self._admit_next()
+
+    def _admit_next(self) -> None:
+        admitted, size = self._blocked.popleft()
+        if not admitted.done():
+            self._queued_bytes += size
+            admitted.set_result(None)
 
     async def wait_for(self, partition: TopicPartition, offset: int) -> None:
         """Return once `deliver` says that `partition` ends behind `offset`. Raises LogError when the log stops."""
