@@ -39,11 +39,11 @@ class FileDirectory:
         self._unwritten: dict[str, bytearray] = {}
 
     async def names(self) -> list[str]:
-        await self._write_all()
+        await self._settle()
         return await _on(self._whole, lambda: list_files(self._path))
 
     async def read(self, name: str) -> bytes:
-        await self._write_all()
+        await self._settle()
         return await _on(self._whole, (self._path / name).read_bytes)
 
     async def append(self, name: str, data: bytes) -> None:
@@ -87,20 +87,24 @@ class FileDirectory:
     async def close(self) -> None:
         """Write what was appended (without a sync) and close every file."""
         try:
-            await self._write_all()
+            await self._settle()
         finally:
             await _on(self._appending, self._close_all)
             self._appending.shutdown()
             self._whole.shutdown()
 
-    async def _write_all(self) -> None:
-        for name in list(self._unwritten):
-            await _on(self._appending, self._write_job(name))
+    async def _settle(self) -> None:
+        """Write all that was appended, and wait for the appending thread to be done with what it was asked."""
+        jobs = [self._write_job(name) for name in list(self._unwritten)]
+
+        def job() -> None:
+            for write in jobs:
+                write()
+
+        await _on(self._appending, job)
 
     async def _forget(self, name: str) -> None:
         """Write what is unwritten and close the file, because it is about to change under its descriptor."""
-        if name not in self._unwritten and name not in self._fds:
-            return
         write = self._write_job(name)
 
         def job() -> None:
