@@ -20,8 +20,9 @@ class DirectoryContract(ABC):
     async def open_directory(self, place: Any) -> Directory:
         """The directory at `place`, with what was written there before."""
 
+    @abstractmethod
     async def close_directory(self, directory: Directory) -> None:
-        """Let go of it; overridden where there is something to let go of."""
+        """Let go of it."""
 
     def run(self, place: Any, test: Callable[[Directory], Awaitable[None]]) -> None:
         async def main() -> None:
