@@ -83,7 +83,7 @@ class _Upsert:
         self._statement.run(connection, [values(row) for row in rows])
 
 
-_ORDER_CHANGES = ("status", "filled_lots", "filled_tick_lots", "code", "updated_ms")
+_ORDER_CHANGES = ("status", "price_ticks", "quantity_lots", "filled_lots", "filled_tick_lots", "code", "updated_ms")
 
 _TRADES = _Upsert("settled_trades", SettledTradeRow, ("symbol", "trade_id"))
 _BALANCES = _Upsert(

@@ -1,0 +1,46 @@
+"""Order history: one shell follows each partition that tells of orders: a matcher's outputs, a shard's events."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from services.adapters.ports import Clock, HistoryBatch, Log, ProjectionStore
+from services.domain.rows import ProgressRow
+from services.domain.topics import TopicPartition
+from services.order_history.projection import OrderHistory, statistics_shard
+from services.shell.projection_shell import ProjectionShell
+
+READER: Final = "order_history"
+
+
+class HistoryProjection:
+    """`shell.projection_shell.Projection` of order history."""
+
+    reader = READER
+
+    def __init__(self, shard: int, store: ProjectionStore) -> None:
+        """shard: of `statistics_shard`."""
+        self._store = store
+        self._history = OrderHistory(shard)
+
+    def add(self, source: str, first_sequence: int, records: Sequence[Any]) -> None:
+        self._history.add(source, first_sequence, records)
+
+    async def finish(self, progress: ProgressRow) -> HistoryBatch:
+        unknown = self._history.unknown()
+        stored = await self._store.statistics(unknown) if unknown else {}
+        return self._history.finish(stored, progress)
+
+    async def write(self, batch: HistoryBatch) -> None:
+        await self._store.write_history(batch)
+
+
+def order_history_shell(
+    partition: TopicPartition,
+    log: Log,
+    store: ProjectionStore,
+    clock: Clock,
+    on_written: Callable[[HistoryBatch], None] | None = None,
+) -> ProjectionShell[HistoryBatch]:
+    """Order history of a partition of engine.outputs or balance.events."""
+    projection = HistoryProjection(statistics_shard(partition), store)
+    return ProjectionShell(projection, partition, log, store, clock, on_written=on_written)

@@ -1,0 +1,214 @@
+"""The loop that drives a projection: read frames, drop repeats, fold them into rows, write rows and position at once.
+
+Where it stands is what the store says, and nothing else: the position is written in the transaction of the rows. A
+store that does not answer is asked again for ever; a hole in the stream stops it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from services.adapters.ports import Clock, HistoryBatch, Log, ProjectionStore, SettlementBatch, StoredFrame
+from services.domain.core import SourceSequences
+from services.domain.errors import GapError, InvariantError, StoreUnavailable
+from services.domain.messages import decode_frame
+from services.domain.rows import ProgressRow
+from services.domain.topics import TopicPartition
+
+MAX_RECORDS: Final = 4_096
+"""A batch takes no further frames once it has this many records."""
+READ_FRAMES: Final = 16
+"""Frames that are read at a time, so a batch has at most these beyond MAX_RECORDS."""
+FIRST_BACKOFF_SECONDS: Final = 0.05
+LAST_BACKOFF_SECONDS: Final = 5.0
+
+RUNNING: Final = "running"
+WAITING: Final = "waiting for store"
+
+T = TypeVar("T")
+B = TypeVar("B", bound=SettlementBatch | HistoryBatch)
+
+
+class Projection(Protocol[B]):
+    """A fold of one partition's frames into batches of rows, and the store they go to."""
+
+    @property
+    def reader(self) -> str:
+        """Its name in settlement_progress."""
+
+    def add(self, source: str, first_sequence: int, records: Sequence[Any]) -> None:
+        """Take records that were never seen before; records[0] has `first_sequence`."""
+
+    async def finish(self, progress: ProgressRow) -> B:
+        """The rows of all that was added since the last batch. When it raises StoreUnavailable, call it again."""
+
+    async def write(self, batch: B) -> None:
+        """Write the batch. When it raises StoreUnavailable, call it again."""
+
+
+class ProjectionShell(Generic[B]):
+    """One projection on one partition. While a batch is being written, the next one is folded.
+
+    state: `RUNNING`, `WAITING` (the store does not answer), or "stopped: " and why; for the health endpoint.
+    on_written: told of every batch once it is in the store; for logs.
+    """
+
+    def __init__(
+        self,
+        projection: Projection[B],
+        partition: TopicPartition,
+        log: Log,
+        store: ProjectionStore,
+        clock: Clock,
+        *,
+        on_written: Callable[[B], None] | None = None,
+    ) -> None:
+        self.partition = partition
+        self._projection = projection
+        self._log = log
+        self._store = store
+        self._clock = clock
+        self._on_written = on_written
+        self._sequences = SourceSequences()
+        self._offset = 0
+        self._records = 0
+        self._stopping = False
+        self._idle: asyncio.Future[None] | None = None
+        self.state = RUNNING
+        self.next_offset = 0
+        """The first frame without effects in the store."""
+        self.written_batches = 0
+        self.written_rows = 0
+        self.repeated_records = 0
+        """Records that were dropped because they had been seen before."""
+        self.store_retries = 0
+
+    @property
+    def reader(self) -> str:
+        """The projection's name."""
+        return self._projection.reader
+
+    async def run(self) -> None:
+        """Follow the partition until `stop`.
+
+        Raises GapError when a frame, sequence or balance version is missing, and whatever else says that the stream
+        or the store cannot be what it should; LogError when the log fails.
+        """
+        try:
+            await self._recover()
+            await self._follow()
+        except StoreUnavailable:
+            # Only when asked to stop: what the store did not take is folded again after the next start.
+            if not self._stopping:
+                raise
+        except BaseException as error:
+            self.state = f"stopped: {str(error) or type(error).__name__}"
+            raise
+        self.state = "stopped: as asked"
+
+    def stop(self) -> None:
+        """Let `run` write what it has folded and return; without writing when the store does not answer."""
+        self._stopping = True
+        if self._idle is not None:
+            self._idle.cancel()
+
+    async def _recover(self) -> None:
+        progress = await self._insist(lambda: self._store.progress(self.reader, self.partition))
+        if progress is not None:
+            self._offset = self.next_offset = progress.next_offset
+            self._sequences = SourceSequences(dict(progress.sequences))
+
+    async def _follow(self) -> None:
+        writing: asyncio.Task[None] | None = None
+        try:
+            while not self._stopping:
+                await self._take()
+                if writing is not None:
+                    await writing
+                    writing = None
+                    # What came while the store was busy goes along: the slower the store, the larger its batches.
+                    await self._take()
+                if self._offset > self.next_offset:
+                    batch = await self._insist(self._finish)
+                    self._records = 0
+                    writing = asyncio.create_task(self._write(batch))
+                elif not self._stopping:
+                    await self._pause(self._log.wait(self.partition, self._offset))
+            if writing is not None:
+                await writing
+        finally:
+            if writing is not None and not writing.done():
+                writing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await writing
+
+    async def _take(self) -> None:
+        """Fold what the log has, up to the size of a batch."""
+        while self._records < MAX_RECORDS and not self._stopping:
+            frames = await self._log.read(self.partition, self._offset, READ_FRAMES)
+            if not frames:
+                return
+            for stored in frames:
+                self._add(stored)
+                # One frame at a time, so that everybody else in the process gets a turn.
+                await asyncio.sleep(0)
+
+    def _add(self, stored: StoredFrame) -> None:
+        where = f"{self.reader}: {self.partition} offset {stored.offset}"
+        if stored.offset != self._offset:
+            raise GapError(f"{where}: expected offset {self._offset}")
+        frame = decode_frame(self.partition.topic, stored.data)
+        if frame.first_sequence == 0:
+            raise InvariantError(f"{where}: source {frame.source} keeps no sequence")
+        count = len(frame.records)
+        try:
+            seen = self._sequences.repeats(frame.source, frame.first_sequence, count)
+            if seen < count:
+                fresh = frame.records[seen:] if seen else frame.records
+                self._projection.add(frame.source, frame.first_sequence + seen, fresh)
+        except GapError as error:
+            raise GapError(f"{where}: {error}") from error
+        self.repeated_records += seen
+        self._records += count
+        self._offset = stored.offset + 1
+
+    async def _finish(self) -> B:
+        sequences = dict(self._sequences.last)
+        return await self._projection.finish(ProgressRow(self.reader, *self.partition, self._offset, sequences))
+
+    async def _write(self, batch: B) -> None:
+        await self._insist(lambda: self._projection.write(batch))
+        self.next_offset = batch.progress.next_offset
+        self.written_batches += 1
+        self.written_rows += sum(len(rows) for rows in batch[:-1])
+        if self._on_written is not None:
+            self._on_written(batch)
+
+    async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call until the store answers, waiting longer and longer. Raises StoreUnavailable only when stopping."""
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            try:
+                result = await call()
+            except StoreUnavailable:
+                self.state = WAITING
+                self.store_retries += 1
+                if self._stopping:
+                    raise
+                await self._pause(self._clock.sleep(backoff))
+                backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
+            else:
+                self.state = RUNNING
+                return result
+
+    async def _pause(self, until: Awaitable[None]) -> None:
+        """Wait, or until `stop`."""
+        self._idle = asyncio.ensure_future(until)
+        try:
+            await self._idle
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        finally:
+            self._idle = None
