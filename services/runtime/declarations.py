@@ -23,35 +23,36 @@ from services.domain.money import parse_units
 from services.domain.rejects import Reject
 from services.gateway.dispatcher import Dispatcher
 from services.runtime.demo_data import DEMO_DEPOSITS, DEMO_USERS
+from services.ubscore.policy import Policy
 
 
-async def declare(settings: Settings, present: Instruments, dispatcher: Dispatcher, time_ms: Callable[[], int]) -> None:
-    """Declare the settings' policy, and the assets and symbols that are not `present` as they are there.
+async def declare(
+    settings: Settings, policy: Policy, present: Instruments, dispatcher: Dispatcher, time_ms: Callable[[], int]
+) -> list[str]:
+    """Declare the settings' policy, and the assets and symbols that are not `present`.
 
-    Raises ConfigError when one is refused, such as another scale for an asset that exists; ApiError when there was no
-    answer.
+    What is present is left as it is: a restart must not resume a symbol that somebody halted. Returns a sentence for
+    each symbol that the settings describe differently. Raises ConfigError when a declaration is refused, among them
+    another scale for an asset that exists; ApiError when there was no answer.
     """
-    policy = settings.ubscore
-    await _announce(
-        dispatcher,
-        SetPolicy(
-            request_id=dispatcher.next_request_id(),
-            time_ms=time_ms(),
-            order_window_ms=policy.order_window_ms,
-            transfer_window_ms=policy.transfer_window_ms,
-            max_open_orders=policy.max_open_orders,
-        ),
-        "ubscore",
+    wanted = Policy(
+        settings.ubscore.order_window_ms, settings.ubscore.transfer_window_ms, settings.ubscore.max_open_orders
     )
+    if policy != wanted:
+        await _announce(dispatcher, SetPolicy(dispatcher.next_request_id(), time_ms(), *wanted), "ubscore")
     for asset in settings.assets:
         if present.assets.get(asset.name) != asset.asset():
             command = SetAsset(dispatcher.next_request_id(), time_ms(), asset.name, asset.scale)
             await _announce(dispatcher, command, f"asset {asset.name}")
+    differing = []
     for entry in settings.symbols:
         symbol = present.symbols.get(entry.name)
-        if symbol is None or symbol.settings != entry.settings():
+        if symbol is None:
             change = SetSymbol(dispatcher.next_request_id(), time_ms(), entry.settings())
             await _announce(dispatcher, change, f"symbol {entry.name}")
+        elif symbol.settings != entry.settings():
+            differing.append(f"symbol {entry.name} was changed since it was declared; the settings do not touch it")
+    return differing
 
 
 async def fund_demo_users(present: Instruments, dispatcher: Dispatcher, time_ms: Callable[[], int]) -> None:

@@ -4,12 +4,16 @@ Every balance change can be followed by its event id from ubscore (what happened
 every command by its request id from the gateway through the cores.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from services.adapters.logs import Logs, ServiceLog
+from services.adapters.ports import HistoryBatch, SettlementBatch
+from services.domain.core import Output
 from services.domain.messages import (
     CancelAccepted,
     CommandRejected,
+    Frame,
     MatchResult,
     OrderAccepted,
     OrderClosed,
@@ -21,6 +25,7 @@ from services.domain.messages import (
     TransferRepeated,
 )
 from services.domain.rows import LedgerRow, OrderUpdateRow
+from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS
 
 Fields = Mapping[str, Any]
 
@@ -160,3 +165,38 @@ def order_update_row(row: OrderUpdateRow) -> Fields:
         "status": row.status.name,
         "trade_id": row.trade_id,
     }
+
+
+class EventLines:
+    """The hooks of all shells. logs: None for silence."""
+
+    def __init__(self, logs: Logs | None) -> None:
+        self._services: dict[str, ServiceLog] = {}
+        if logs is not None:
+            for service in ("ubscore", "matcher", "settlement", "order_history"):
+                self._services[service] = logs.service(service, 0)
+
+    def ubscore_applied(self, _frame: Frame[Any], _offset: int, outputs: list[Output]) -> None:
+        """A frame went through ubscore."""
+        for output in outputs:
+            if output.partition.topic == BALANCE_EVENTS:
+                self._say("ubscore", output.records, balance_event)
+
+    def matcher_applied(self, _frame: Frame[Any], _offset: int, outputs: list[Output]) -> None:
+        """A frame went through the matcher."""
+        for output in outputs:
+            if output.partition.topic == ENGINE_OUTPUTS:
+                self._say("matcher", output.records, match_result)
+
+    def settlement_written(self, batch: SettlementBatch) -> None:
+        """Rows are in the store."""
+        self._say("settlement", batch.ledger, ledger_row)
+
+    def history_written(self, batch: HistoryBatch) -> None:
+        """Rows are in the store."""
+        self._say("order_history", batch.updates, order_update_row)
+
+    def _say(self, service: str, items: Sequence[Any], to_fields: Callable[[Any], Fields]) -> None:
+        log = self._services.get(service)
+        if log is not None:
+            log.records("record", items, to_fields)

@@ -1,0 +1,31 @@
+"""From settings and the folder's secrets to a gateway's configuration."""
+
+from pathlib import Path
+
+from services.config import Settings
+from services.domain.errors import ConfigError
+from services.gateway.deps import GatewayConfig, Issuer
+from services.runtime.credentials import Secrets
+
+
+def gateway_config(settings: Settings, secrets: Secrets) -> GatewayConfig:
+    """Raises ConfigError when an issuer's key file cannot be read."""
+    return GatewayConfig(
+        jwt_secret=secrets.jwt_secret,
+        encryption_key=secrets.encryption_key,
+        issuers=[
+            Issuer(entry.issuer, entry.algorithm, _read_key(Path(entry.public_key_file)), entry.audience)
+            for entry in settings.auth.issuers
+        ],
+        token_lifetime_s=settings.auth.token_lifetime_ms // 1000,
+        answer_timeout_s=settings.gateway.answer_timeout_ms / 1000,
+        max_in_flight=settings.gateway.max_in_flight,
+        max_body_bytes=settings.gateway.max_body_bytes,
+    )
+
+
+def _read_key(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise ConfigError(f"auth.issuers: publicKeyFile {path}: {error.strerror}") from error

@@ -1,0 +1,274 @@
+"""The local form: all five services as tasks of one process, on a SQLite log and a SQLite store (see layout.py)."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from services.adapters.clock import SystemClock
+from services.adapters.files import FileDirectory
+from services.adapters.journal import Journal
+from services.adapters.log_sqlite import SqliteLog
+from services.adapters.logs import Logs
+from services.adapters.ports import HistoryBatch, SettlementBatch
+from services.adapters.store_sqlite import SqliteStore
+from services.config import Settings
+from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
+from services.gateway.app import create_app
+from services.gateway.commands import PREFIX_BITS
+from services.gateway.deps import GatewayDeps
+from services.gateway.gateway import Gateway
+from services.matcher.engine import MatcherEngine
+from services.matcher.service import LocalBookReads
+from services.order_history.service import order_history_shell
+from services.runtime.credentials import load_credentials, load_secrets, register_keys
+from services.runtime.declarations import declare, fund_demo_users
+from services.runtime.demo_data import DEMO_USERS, with_demo
+from services.runtime.event_lines import EventLines
+from services.runtime.gateway_config import gateway_config
+from services.runtime.layout import LOG_FILE, STORE_FILE
+from services.settlement.service import settlement_shell
+from services.shell.core_shell import CoreShell
+from services.shell.projection_shell import ProjectionShell
+from services.ubscore.core import UbsCore
+from services.ubscore.service import LocalBalanceReads
+
+OPERATIONS: Final = TopicPartition(BALANCE_OPERATIONS, 0)
+EVENTS: Final = TopicPartition(BALANCE_EVENTS, 0)
+ACCEPTED: Final = TopicPartition(ORDERS, 0)
+OUTPUTS: Final = TopicPartition(ENGINE_OUTPUTS, 0)
+
+DRAIN_SECONDS: Final = 5.0
+"""How long a stop waits for the cores to answer each other."""
+
+POLL_SECONDS: Final = 0.002
+
+_RUNNING: Final = "running"
+
+
+class LocalExchange:
+    """One whole exchange on one data folder, which nobody else may hold (see `files.FolderLock`).
+
+    demo: also declare the demo's instruments and fund its users. logs: None for no logs.
+    `app` is there from the beginning, and ready after `start`.
+    """
+
+    def __init__(self, settings: Settings, data_dir: Path, *, logs: Logs | None = None, demo: bool = False) -> None:
+        self.settings = with_demo(settings) if demo else settings
+        self.clock = SystemClock()
+        self._data_dir = data_dir
+        self._demo = demo
+        self._secrets = load_secrets(data_dir)
+        self._lines = EventLines(logs if settings.log.events else None)
+        self._event = logs.service("gateway").info if logs is not None else _no_event
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._directories: list[FileDirectory] = []
+        self._journals: list[Journal] = []
+        self.log = SqliteLog(data_dir / LOG_FILE)
+        self.store = SqliteStore(data_dir / STORE_FILE)
+        self.ubscore = self._core_shell(
+            lambda: UbsCore(0, 1), UbsCore.restore, (EVENTS, ACCEPTED), self._lines.ubscore_applied
+        )
+        self.matcher = self._core_shell(
+            lambda: MatcherEngine(0, 1), MatcherEngine.restore, (OUTPUTS, OPERATIONS), self._lines.matcher_applied
+        )
+        store, log, clock = self.store, self.log, self.clock
+        self.settlement = settlement_shell(0, log, store, clock, self._lines.settlement_written)
+        self.histories = [
+            order_history_shell(partition, log, store, clock, self._lines.history_written)
+            for partition in (OUTPUTS, EVENTS)
+        ]
+        self.balance_reads = LocalBalanceReads(lambda: self.ubscore.core.state)
+        self.book_reads = LocalBookReads(lambda: self.matcher.core)
+        self.gateway = self._build_gateway()
+        self.app: FastAPI = create_app(self.gateway)
+
+    def _core_shell(
+        self, fresh: Callable[[], Any], restore: Callable[[bytes], Any], outputs: tuple[TopicPartition, ...], hook: Any
+    ) -> CoreShell[Any]:
+        settings = self.settings.journal
+        source = fresh().source
+        directory = FileDirectory(self._data_dir / source)
+        journal = Journal(
+            directory,
+            source,
+            segment_bytes=settings.segment_bytes,
+            flush=settings.flush,
+            flush_interval_s=settings.flush_interval_ms / 1000,
+            keep_snapshots=settings.snapshots_kept,
+        )
+        self._directories.append(directory)
+        self._journals.append(journal)
+        return CoreShell(
+            fresh,
+            restore,
+            self.log,
+            journal,
+            self.clock,
+            outputs,
+            snapshot_interval_ms=settings.snapshot_interval_ms,
+            on_applied=hook,
+        )
+
+    def _build_gateway(self) -> Gateway:
+        return Gateway(
+            GatewayDeps(
+                log=self.log,
+                clock=self.clock,
+                queries=self.store,
+                keys=self.store,
+                balances=[self.balance_reads],
+                books=[self.book_reads],
+                config=gateway_config(self.settings, self._secrets),
+                request_prefix=secrets.randbits(PREFIX_BITS),
+                health=self.health,
+                event=self._event,
+            )
+        )
+
+    async def start(self) -> None:
+        """Recover the cores, start every service, and declare what the settings name.
+
+        Raises ConfigError when a setting is refused; JournalError, GapError or InvariantError when the folder's state
+        cannot be vouched for.
+        """
+        await self.ubscore.recover()
+        await self.matcher.recover()
+        self._spawn("ubscore", self.ubscore.run())
+        self._spawn("matcher", self.matcher.run())
+        self._spawn("settlement", self.settlement.run())
+        for history in self.histories:
+            self._spawn(f"order_history {history.partition.topic}", history.run())
+        self._spawn("gateway", self.gateway.run())
+        await self._or_failure(self._prepare())
+
+    async def _prepare(self) -> None:
+        """Keys and instruments: everything that a first request may need."""
+        await _until(self._answers_are_read)
+        credentials = load_credentials(self._data_dir, DEMO_USERS if self._demo else ())
+        await register_keys(credentials, self.store, self._secrets.encryption_key, self.clock.time_ms())
+        dispatcher, time_ms = self.gateway.dispatcher, self.clock.time_ms
+        state = self.ubscore.core.state
+        present = await self.balance_reads.instruments()
+        for sentence in await declare(self.settings, state.policy, present, dispatcher, time_ms):
+            self._event("settings_differ", reason=sentence)
+        if self._demo:
+            await fund_demo_users(await self.balance_reads.instruments(), dispatcher, time_ms)
+
+    async def _answers_are_read(self) -> bool:
+        return self.gateway.tracker.started
+
+    async def _or_failure(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work`, unless a service fails before it is done."""
+        task = asyncio.ensure_future(work)
+        await asyncio.wait([task, self._failed], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self._failed
+        await task
+
+    def health(self) -> dict[str, str]:
+        """The state of every service; "running" is good, everything else says why not."""
+        states = {name: _describe(task) for name, task in self._tasks.items()}
+        states["settlement"] = self.settlement.state if states.get("settlement") == _RUNNING else states["settlement"]
+        for history in self.histories:
+            name = f"order_history {history.partition.topic}"
+            if states.get(name) == _RUNNING:
+                states[name] = history.state
+        return states
+
+    async def wait_failed(self) -> None:
+        """Return never; raise what stopped a service."""
+        await asyncio.shield(self._failed)
+
+    async def stop(self) -> None:
+        """Stop taking commands, let the cores answer each other, take last snapshots, write what is left, close.
+
+        After a failure there is nothing to wait for: everything is just let go of.
+        """
+        await self._end("gateway", cancel=True)
+        if not self._failed.done():
+            await self._drain()
+            for name, shell in (("ubscore", self.ubscore), ("matcher", self.matcher)):
+                shell.stop()
+                await self._end(name)
+            await self._settle()
+        for name in list(self._tasks):
+            await self._end(name, cancel=True)
+        await self._close()
+
+    async def _drain(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await _until(self._is_quiet)
+
+    async def _is_quiet(self) -> bool:
+        cores = (self.ubscore.core, self.matcher.core)
+        return all([core.next_offset >= await self.log.end(core.input) for core in cores])
+
+    async def _settle(self) -> None:
+        """Have the projections write what is on the log; what the store does not take now it gets at the next start."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await _until(self._is_stored)
+        for shell in self._projections:
+            shell.stop()
+
+    async def _is_stored(self) -> bool:
+        return all([shell.next_offset >= await self.log.end(shell.partition) for shell in self._projections])
+
+    @property
+    def _projections(self) -> list[ProjectionShell[SettlementBatch] | ProjectionShell[HistoryBatch]]:
+        return [self.settlement, *self.histories]
+
+    async def _close(self) -> None:
+        for journal in self._journals:
+            if not self._failed.done():
+                await journal.close()
+        for directory in self._directories:
+            await directory.close()
+        await self.log.close()
+        await self.store.close()
+        if self._failed.done():
+            self._failed.exception()
+        else:
+            self._failed.cancel()
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._on_done)
+        self._tasks[name] = task
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def _end(self, name: str, *, cancel: bool = False) -> None:
+        task = self._tasks.get(name)
+        if task is not None:
+            if cancel:
+                task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+def _describe(task: "asyncio.Task[None]") -> str:
+    if not task.done():
+        return _RUNNING
+    error = None if task.cancelled() else task.exception()
+    return f"stopped: {error}" if error is not None else "stopped"
+
+
+async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a condition that nobody announces. Only for starts and stops."""
+    while not await condition():  # noqa: ASYNC110
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _no_event(event: str, **fields: object) -> None:
+    pass
