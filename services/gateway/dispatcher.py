@@ -26,9 +26,9 @@ class Dispatcher:
         """
         return await self._execute(command, [account_shard(user_id, self._account_shards)], not_after_ms)
 
-    async def announce(self, command: Any) -> Sequence[Event]:
+    async def announce(self, command: Any, not_after_ms: int = 0) -> Sequence[Event]:
         """Send `command` to every account shard; returns the answer of each. Raises as `execute`."""
-        outcome = await self._execute(command, list(range(self._account_shards)), 0)
+        outcome = await self._execute(command, list(range(self._account_shards)), not_after_ms)
         return [outcome.events[shard] for shard in range(self._account_shards)]
 
     async def record(self, command: Any, user_id: int, not_after_ms: int = 0) -> None:

@@ -1,0 +1,104 @@
+"""The gateway as an application.
+
+    app = create_app(deps)              # deps: see `services.gateway.deps.GatewayDeps`
+    await app.state.gateway.run()       # a task beside the server: writes commands, reads outcomes
+
+The application starts nothing by itself; without the running task, commands get 503 and /health/ready says why.
+"""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.domain.errors import LogError, StoreError
+from services.gateway.answers import answer
+from services.gateway.balances import BalanceCalls
+from services.gateway.calls import Call
+from services.gateway.deps import EventLogger, GatewayConfig, GatewayDeps, Issuer, RateLimit
+from services.gateway.edge import Edge
+from services.gateway.errors import ApiError, Code, Overloaded
+from services.gateway.gateway import Gateway
+from services.gateway.health import HealthCalls
+from services.gateway.instruments_admin import InstrumentAdminCalls
+from services.gateway.login import LoginCalls
+from services.gateway.market_data import MarketDataCalls
+from services.gateway.openapi import document
+from services.gateway.order_finder import OrderFinder
+from services.gateway.order_queries import OrderQueries
+from services.gateway.orders import OrderCalls
+from services.gateway.trades import TradeCalls
+from services.gateway.transfers import TransferCalls
+from services.gateway.users_admin import UserAdminCalls
+
+__all__ = ["EventLogger", "Gateway", "GatewayConfig", "GatewayDeps", "Issuer", "RateLimit", "create_app"]
+
+TITLE: Final = "Exchange"
+VERSION: Final = "0.1.0"
+
+
+def create_app(deps: GatewayDeps) -> FastAPI:
+    """The REST API. `app.state.gateway` is its Gateway, whose `run` must be kept running beside it."""
+    gateway = Gateway(deps)
+    calls = _calls(gateway)
+    # Unknown paths must get our errors, so FastAPI's redirects from /path/ to /path are off.
+    app = FastAPI(title=TITLE, version=VERSION, redirect_slashes=False)
+    for call in calls:
+        app.add_api_route(call.path, call.endpoint, methods=[call.method], response_model=None)
+    app.state.gateway = gateway
+    described: dict[str, Any] = document(calls, TITLE, VERSION)
+    app.openapi = lambda: described  # type: ignore[method-assign]
+    _answer_errors(app, gateway)
+    app.add_middleware(Edge, metrics=gateway.metrics)
+    return app
+
+
+def _calls(gateway: Gateway) -> list[Call]:
+    finder = OrderFinder(gateway)
+    nouns = (
+        LoginCalls(gateway),
+        OrderCalls(gateway, finder),
+        OrderQueries(gateway, finder),
+        BalanceCalls(gateway),
+        TransferCalls(gateway),
+        TradeCalls(gateway),
+        MarketDataCalls(gateway),
+        UserAdminCalls(gateway),
+        InstrumentAdminCalls(gateway),
+        HealthCalls(gateway),
+    )
+    return [call for noun in nouns for call in noun.calls()]
+
+
+def _answer_errors(app: FastAPI, gateway: Gateway) -> None:
+    """Every error in one shape."""
+
+    async def on_api_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ApiError)
+        response = answer(error.body, error.status)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        msg = {404: "There is no such path.", 405: "The path does not take this method."}.get(error.status_code)
+        response = answer({"code": Code.NOT_FOUND, "msg": msg or str(error.detail)}, error.status_code)
+        response.headers.update(error.headers or {})
+        return response
+
+    async def on_unavailable(request: Request, error: Exception) -> Response:
+        # Commands turn their errors into ApiError themselves, so this was a query.
+        gateway.event("query_failed", path=request.url.path, error=str(error))
+        return await on_api_error(request, Overloaded("The data cannot be read at the moment; try again."))
+
+    async def on_defect(request: Request, error: Exception) -> Response:
+        gateway.event("defect", path=request.url.path, error=repr(error))
+        return answer({"code": Code.UNKNOWN, "msg": "An unknown error occurred while processing the request."}, 500)
+
+    app.add_exception_handler(ApiError, on_api_error)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(StoreError, on_unavailable)
+    app.add_exception_handler(LogError, on_unavailable)
+    app.add_exception_handler(Exception, on_defect)

@@ -1,0 +1,40 @@
+"""The assets and symbols, as the gateway knows them: a copy of ubscore's, fetched anew when they change."""
+
+from services.adapters.ports import BalanceReads, Instruments
+from services.domain.instruments import Asset, Symbol
+from services.domain.rejects import Reject
+from services.gateway.errors import rejected
+
+
+class Catalogue:
+    """Cached instruments. Only scales and steps are used of them, which never change; ubscore checks all the rest."""
+
+    def __init__(self, reads: BalanceReads) -> None:
+        self._reads = reads
+        self._cached: Instruments | None = None
+
+    def forget(self) -> None:
+        """An instrument was declared or changed."""
+        self._cached = None
+
+    async def instruments(self) -> Instruments:
+        """All of them, in the order of their declaration."""
+        cached = self._cached
+        if cached is None:
+            cached = await self._reads.instruments()
+            self._cached = Instruments(dict(cached.assets), dict(cached.symbols))
+        return cached
+
+    async def symbol(self, name: str) -> Symbol:
+        """Raises ApiError -1121 when there is none of this name."""
+        symbol = (self._cached or await self.instruments()).symbols.get(name)
+        if symbol is None:
+            raise rejected(Reject.UNKNOWN_SYMBOL)
+        return symbol
+
+    async def asset(self, name: str) -> Asset:
+        """Raises ApiError -4002 when there is none of this name."""
+        asset = (self._cached or await self.instruments()).assets.get(name)
+        if asset is None:
+            raise rejected(Reject.UNKNOWN_ASSET)
+        return asset

@@ -1,0 +1,38 @@
+"""One order, wherever it is: open in ubscore's memory, or closed in the store."""
+
+from typing import Final
+
+from services.domain.rows import OrderRow
+from services.gateway.answers import OrderAnswer, order_from_row, order_from_view
+from services.gateway.gateway import Gateway
+
+PATIENCE_S: Final = 1.0
+"""How long the store may be behind what was already answered."""
+POLL_S: Final = 0.05
+
+
+class OrderFinder:
+    """Finds orders so that whoever was told of one finds it."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def find(self, user_id: int, order_id: int, cid: str = "") -> OrderAnswer | None:
+        """The newest state of an order of this user, by id, or by client order id when `order_id` is 0."""
+        reads = self._gateway.balances_of(user_id)
+        row: OrderRow | None = None
+        for _ in range(round(PATIENCE_S / POLL_S)):
+            view = await reads.open_order(user_id, order_id, cid)
+            if view is not None:
+                return order_from_view(view, await self._gateway.catalogue.symbol(view.symbol))
+            row = await self._stored(user_id, order_id, cid)
+            if row is not None and not row.status.is_open:
+                break
+            # ubscore no longer has it, so the store is about to say how it ended.
+            await self._gateway.clock.sleep(POLL_S)
+        return None if row is None else order_from_row(row, await self._gateway.catalogue.symbol(row.symbol))
+
+    async def _stored(self, user_id: int, order_id: int, cid: str) -> OrderRow | None:
+        if order_id:
+            return await self._gateway.queries.order(user_id, order_id)
+        return await self._gateway.queries.order_by_cid(user_id, cid)
