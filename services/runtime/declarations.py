@@ -6,7 +6,7 @@ Everything goes through the log, as an administrator's commands would, and doing
 from collections.abc import Callable
 from typing import Any
 
-from services.adapters.ports import Instruments
+from services.adapters.ports import BalanceReads, Instruments
 from services.config import Settings
 from services.domain.errors import ConfigError
 from services.domain.messages import (
@@ -55,17 +55,21 @@ async def declare(
     return differing
 
 
-async def fund_demo_users(present: Instruments, dispatcher: Dispatcher, time_ms: Callable[[], int]) -> None:
-    """Open the demo users' accounts and credit each of them once, however often this is called.
+async def fund_demo_users(reads: BalanceReads, dispatcher: Dispatcher, time_ms: Callable[[], int]) -> None:
+    """Open the demo users' accounts and credit each of them once, however often and however late this is called.
 
     Raises ConfigError when a command is refused, ApiError when there was no answer.
     """
+    assets = (await reads.instruments()).assets
     for user_id in DEMO_USERS:
         create = CreateUser(dispatcher.next_request_id(), time_ms(), user_id)
         _check((await dispatcher.execute(create, user_id)).event, f"demo user {user_id}")
+        # The transfer id alone would not do: it is forgotten after the transfer window.
+        credited = {balance.asset for balance in await reads.balances(user_id)}
         for asset, amount in DEMO_DEPOSITS.items():
-            units = parse_units(amount, present.assets[asset].scale)
-            transfer_id = f"demo_{user_id}_{asset}"
+            if asset in credited:
+                continue
+            transfer_id, units = f"demo_{user_id}_{asset}", parse_units(amount, assets[asset].scale)
             deposit = TransferIn(dispatcher.next_request_id(), time_ms(), transfer_id, user_id, asset, units)
             _check((await dispatcher.execute(deposit, user_id)).event, f"demo deposit {transfer_id}")
 
