@@ -19,8 +19,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 class Call:
     """A route and its documentation. The endpoint's docstring is its description.
 
-    scope: what the caller's key must have; None: anybody may call. refusals: statuses beside those that every call
-    may answer. example: a body that works on a demo exchange; examples: of parameters in path and query.
+    scope: what the caller's key must have; None: anybody may call.
+    answer: a struct, a tuple of those it may be, or str for plain text.
+    refusals: statuses beside those that every call may answer.
+    example: a body that works on a demo exchange; examples: of parameters in path and query.
     """
 
     method: str

@@ -56,7 +56,8 @@ _ERROR_EXAMPLES: Final = {
 
 def document(calls: list[Call], title: str, version: str) -> dict[str, Any]:
     """The OpenAPI 3.1 document of these calls."""
-    kinds = [kind for call in calls for kind in (call.answer, call.body, call.query) if kind not in (None, str)]
+    said = [kind for call in calls for kind in (*_alternatives(call.answer), call.body, call.query)]
+    kinds = [kind for kind in said if kind not in (None, str)]
     _, components = msgspec.json.schema_components([ErrorAnswer, *kinds], ref_template=REF)
     paths: dict[str, Any] = {}
     for call in calls:
@@ -161,7 +162,13 @@ def _refusals(call: Call) -> list[int]:
     return sorted(found)
 
 
+def _alternatives(answer: Any) -> tuple[Any, ...]:
+    return answer if isinstance(answer, tuple) else (answer,)
+
+
 def _schema(kind: Any) -> dict[str, Any]:
+    if isinstance(kind, tuple):
+        return {"anyOf": [_schema(one) for one in kind]}
     schema: dict[str, Any] = msgspec.json.schema_components([kind], ref_template=REF)[0][0]
     return schema
 

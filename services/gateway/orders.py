@@ -65,7 +65,7 @@ class OrderCalls:
                 "/api/orders",
                 self.place,
                 summary="Place an order",
-                answer=OrderAnswer | AckAnswer,
+                answer=(OrderAnswer, AckAnswer),
                 body=OrderBody,
                 example=example,
                 refusals=(404, 503, 504),
