@@ -14,3 +14,5 @@
 cores and projections, `services.adapters` the libraries behind ports, and `services.runtime` the only places where
 all of it is wired together. `services.cli` is the command line.
 """
+
+__version__ = "0.1.0"

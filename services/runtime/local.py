@@ -5,18 +5,22 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import FastAPI
 
+from services import __version__
 from services.adapters.clock import SystemClock
 from services.adapters.files import FileDirectory
 from services.adapters.journal import Journal
 from services.adapters.log_sqlite import SqliteLog
 from services.adapters.logs import Logs
+from services.adapters.metrics import Metrics
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.adapters.store_sqlite import SqliteStore
 from services.config import Settings
+from services.domain.core import Core, Output
+from services.domain.messages import Frame
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
 from services.gateway.app import create_app
 from services.gateway.commands import PREFIX_BITS
@@ -31,6 +35,7 @@ from services.runtime.demo_data import DEMO_USERS, with_demo
 from services.runtime.event_lines import EventLines
 from services.runtime.gateway_config import gateway_config
 from services.runtime.layout import LOG_FILE, STORE_FILE
+from services.runtime.watched import watch_core, watch_projection
 from services.settlement.service import settlement_shell
 from services.shell.core_shell import CoreShell
 from services.shell.projection_shell import ProjectionShell
@@ -46,6 +51,9 @@ DRAIN_SECONDS: Final = 5.0
 """How long a stop waits for the cores to answer each other."""
 
 POLL_SECONDS: Final = 0.002
+
+C = TypeVar("C", bound=Core)
+AppliedHook = Callable[[Frame[Any], int, list[Output]], None]
 
 _RUNNING: Final = "running"
 
@@ -63,6 +71,7 @@ class LocalExchange:
         self._data_dir = data_dir
         self._demo = demo
         self._secrets = load_secrets(data_dir)
+        self.metrics = Metrics(__version__)
         self._lines = EventLines(logs if settings.log.events else None)
         self._event = logs.service("gateway").info if logs is not None else _no_event
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -72,10 +81,16 @@ class LocalExchange:
         self.log = SqliteLog(data_dir / LOG_FILE)
         self.store = SqliteStore(data_dir / STORE_FILE)
         self.ubscore = self._core_shell(
-            lambda: UbsCore(0, 1), UbsCore.restore, (EVENTS, ACCEPTED), self._lines.ubscore_applied
+            lambda: UbsCore(0, 1),
+            UbsCore.restore,
+            (EVENTS, ACCEPTED),
+            (self.metrics.applied("ubscore", 0), self._lines.ubscore_applied),
         )
         self.matcher = self._core_shell(
-            lambda: MatcherEngine(0, 1), MatcherEngine.restore, (OUTPUTS, OPERATIONS), self._lines.matcher_applied
+            lambda: MatcherEngine(0, 1),
+            MatcherEngine.restore,
+            (OUTPUTS, OPERATIONS),
+            (self.metrics.applied("matcher", 0), self._lines.matcher_applied),
         )
         store, log, clock = self.store, self.log, self.clock
         self.settlement = settlement_shell(0, log, store, clock, self._lines.settlement_written)
@@ -83,14 +98,20 @@ class LocalExchange:
             order_history_shell(partition, log, store, clock, self._lines.history_written)
             for partition in (OUTPUTS, EVENTS)
         ]
+        for projection in self._projections:
+            watch_projection(self.metrics, projection, log)
         self.balance_reads = LocalBalanceReads(lambda: self.ubscore.core.state)
         self.book_reads = LocalBookReads(lambda: self.matcher.core)
-        self.gateway = self._build_gateway()
-        self.app: FastAPI = create_app(self.gateway)
+        self.app: FastAPI = create_app(self._gateway_deps())
+        self.gateway: Gateway = self.app.state.gateway
 
     def _core_shell(
-        self, fresh: Callable[[], Any], restore: Callable[[bytes], Any], outputs: tuple[TopicPartition, ...], hook: Any
-    ) -> CoreShell[Any]:
+        self,
+        fresh: Callable[[], C],
+        restore: Callable[[bytes], C],
+        outputs: tuple[TopicPartition, ...],
+        hooks: tuple[AppliedHook, ...],
+    ) -> CoreShell[C]:
         settings = self.settings.journal
         source = fresh().source
         directory = FileDirectory(self._data_dir / source)
@@ -104,7 +125,12 @@ class LocalExchange:
         )
         self._directories.append(directory)
         self._journals.append(journal)
-        return CoreShell(
+
+        def on_applied(frame: Frame[Any], offset: int, outputs: list[Output]) -> None:
+            for hook in hooks:
+                hook(frame, offset, outputs)
+
+        shell = CoreShell(
             fresh,
             restore,
             self.log,
@@ -112,23 +138,24 @@ class LocalExchange:
             self.clock,
             outputs,
             snapshot_interval_ms=settings.snapshot_interval_ms,
-            on_applied=hook,
+            on_applied=on_applied,
         )
+        watch_core(self.metrics, shell, journal, self.log)
+        return shell
 
-    def _build_gateway(self) -> Gateway:
-        return Gateway(
-            GatewayDeps(
-                log=self.log,
-                clock=self.clock,
-                queries=self.store,
-                keys=self.store,
-                balances=[self.balance_reads],
-                books=[self.book_reads],
-                config=gateway_config(self.settings, self._secrets),
-                request_prefix=secrets.randbits(PREFIX_BITS),
-                health=self.health,
-                event=self._event,
-            )
+    def _gateway_deps(self) -> GatewayDeps:
+        return GatewayDeps(
+            log=self.log,
+            clock=self.clock,
+            queries=self.store,
+            keys=self.store,
+            balances=[self.balance_reads],
+            books=[self.book_reads],
+            config=gateway_config(self.settings, self._secrets),
+            request_prefix=secrets.randbits(PREFIX_BITS),
+            health=self.health,
+            event=self._event,
+            registry=self.metrics.registry,
         )
 
     async def start(self) -> None:
@@ -158,7 +185,7 @@ class LocalExchange:
         for sentence in await declare(self.settings, state.policy, present, dispatcher, time_ms):
             self._event("settings_differ", reason=sentence)
         if self._demo:
-            await fund_demo_users(await self.balance_reads.instruments(), dispatcher, time_ms)
+            await fund_demo_users(self.balance_reads, dispatcher, time_ms)
 
     async def _answers_are_read(self) -> bool:
         return self.gateway.tracker.started

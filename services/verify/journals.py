@@ -9,12 +9,12 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from services.adapters.journal_chain import segments_from
 from services.adapters.journal_format import (
     NotValidError,
     decode_snapshot,
     read_records,
     scan_segment,
-    segments_from,
     snapshot_offset,
 )
 from services.adapters.ports import StoredFrame
