@@ -10,24 +10,21 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
+from services.adapters.journal_chain import Chain, broken_name, segments_from
 from services.adapters.journal_format import (
     FIRST_HASH,
     NotValidError,
     Segment,
     SegmentHeader,
     Snapshot,
-    broken_name,
     decode_snapshot,
     encode_header,
     encode_records,
     encode_snapshot,
-    hash_before,
-    link_fault,
     read_records,
     scan_segment,
     segment_name,
     segment_offset,
-    segments_from,
     snapshot_name,
     snapshot_offset,
     state_digest,
@@ -183,10 +180,10 @@ class Journal:
         names = await self._directory.names()
         warnings: list[str] = []
         snapshot = await self._newest_snapshot(names, warnings)
-        if snapshot is not None:
-            self._next_offset, self._running = snapshot.next_offset, snapshot.hash_before
-        start = self._next_offset
-        segments, torn = await self._verify_segments(segments_from(names, start), warnings)
+        chain = Chain(self._source, snapshot)
+        start = chain.next_offset
+        segments, torn = await self._verify_segments(segments_from(names, start), chain, warnings)
+        self._next_offset, self._running = chain.next_offset, chain.running
         if self._segment is not None:
             # Records that only the operating system holds must not count as durable.
             await self._directory.sync(self._segment)
@@ -216,45 +213,31 @@ class Journal:
         return f"{name} is not valid ({why}): set aside as {aside}"
 
     async def _verify_segments(
-        self, names: list[str], warnings: list[str]
+        self, names: list[str], chain: Chain, warnings: list[str]
     ) -> tuple[list[tuple[str, Segment]], str | None]:
-        """The verified segments, and the torn tail that was cut. Leaves the journal standing at its end."""
-        start, verified, torn = self._next_offset, list[tuple[str, Segment]](), None
+        """The verified segments, and the torn tail that was cut."""
+        start, verified, torn = chain.next_offset, list[tuple[str, Segment]](), None
         for name in names:
             data = await self._directory.read(name)
             segment = scan_segment(data, name)
-            if segment.fault is not None:
-                torn = f"{name}: cut at byte {segment.fault.position} of {len(data)}: {segment.fault.why}"
-                if name != names[-1] or not segment.fault.torn:
-                    raise JournalError(
-                        f"{name} is broken at byte {segment.fault.position}: {segment.fault.why}; {_ADVICE}"
-                    )
+            fault = segment.fault
+            if fault is not None and (name != names[-1] or not fault.torn):
+                raise _broken(name, fault.position, fault.why)
             if segment.header is not None:
-                self._check_link(name, data, segment, segment.header, first=not verified)
+                why = chain.follow(data, segment)
+                if why is not None:
+                    raise _broken(name, 0, why)
                 verified.append((name, segment))
                 self._sizes[name] = segment.valid_bytes
-            if segment.fault is not None:
+            if fault is not None:
                 await self._cut(name, segment)
+                torn = f"{name}: cut at byte {fault.position} of {len(data)}: {fault.why}"
         if verified and verified[-1][1].next_offset >= start:
             self._segment = verified[-1][0]
         elif verified:
             # Only damage does this: the journal was synced before the snapshot was written.
             warnings.append(f"{verified[-1][0]} ends at offset {verified[-1][1].next_offset}, before the snapshot")
         return verified, torn
-
-    def _check_link(self, name: str, data: bytes, segment: Segment, header: SegmentHeader, *, first: bool) -> None:
-        """Verify that a segment goes on where the snapshot or the segment before ended, and stand at its end."""
-        next_offset, running = self._next_offset, self._running
-        if first and header.first_offset < next_offset:
-            # The snapshot lies within (or behind) this segment, so they meet at the snapshot's offset.
-            if segment.next_offset >= next_offset and hash_before(data, segment, next_offset) != running:
-                raise JournalError(f"{name}: running hash differs from the snapshot's at {next_offset}; {_ADVICE}")
-            next_offset, running = header.first_offset, header.hash_before
-        why = link_fault(header, self._source, next_offset, running)
-        if why is not None:
-            raise JournalError(f"{name} is broken at byte 0: {why}; {_ADVICE}")
-        if segment.next_offset >= self._next_offset:
-            self._next_offset, self._running = segment.next_offset, segment.hash_after
 
     async def _cut(self, name: str, segment: Segment) -> None:
         if segment.header is None:
@@ -347,3 +330,7 @@ class Journal:
         for name in snapshots + segments:
             await self._directory.remove(name)
             self._sizes.pop(name, None)
+
+
+def _broken(name: str, position: int, why: str) -> JournalError:
+    return JournalError(f"{name} is broken at byte {position}: {why}; {_ADVICE}")

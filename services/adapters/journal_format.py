@@ -11,14 +11,13 @@ Integers are little-endian. A CRC covers everything else of its header, record o
 blake2b-128 of the hash before it, its offset and its payload; a header's or snapshot's is the one before its offset:
 so a record that was taken out, put in, changed or moved breaks the chain even where its CRC is right.
 
-Pure: files are bytes here. Used by `services.adapters.journal` and `services.adapters.journal_check`.
+Pure: files are bytes here. `journal_chain` puts them together; `journal` and `journal_check` read and write them.
 """
 
 import re
 import struct
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
-from itertools import count
 from typing import Final, NamedTuple
 
 import google_crc32c
@@ -176,43 +175,6 @@ def read_records(data: bytes, segment: Segment) -> Iterator[StoredFrame]:
         length, _, offset, _ = _RECORD.unpack_from(data, position)
         position += _RECORD.size + length
         yield StoredFrame(offset, data[position - length : position])
-
-
-def hash_before(data: bytes, segment: Segment, offset: int) -> bytes:
-    """The running hash before `offset`, which the valid records of this segment reach or contain."""
-    assert segment.header is not None
-    running = segment.header.hash_before
-    for frame in read_records(data, segment):
-        if frame.offset == offset:
-            break
-        running = next_hash(running, frame.offset, frame.data)
-    return running
-
-
-def segments_from(names: Iterable[str], next_offset: int) -> list[str]:
-    """Names of the segments that hold what comes after a snapshot at `next_offset`, in order.
-
-    The first one may start earlier. Without one that starts there or earlier, it is the oldest one there is.
-    """
-    offsets = sorted(offset for name in names if (offset := segment_offset(name)) is not None)
-    first = max((offset for offset in offsets if offset <= next_offset), default=0)
-    return [segment_name(offset) for offset in offsets if offset >= first]
-
-
-def link_fault(header: SegmentHeader, source: str, next_offset: int, running: bytes) -> str | None:
-    """Why this segment does not continue a journal of `source` that ends before `next_offset`; None when it does."""
-    if header.source != source:
-        return f"belongs to {header.source}, not to {source}"
-    if header.first_offset != next_offset:
-        return f"starts at offset {header.first_offset} where {next_offset} should follow"
-    if header.hash_before != running:
-        return "its running hash does not continue the segment or snapshot before"
-    return None
-
-
-def broken_name(name: str, names: Collection[str]) -> str:
-    """A free name to set a broken file aside under."""
-    return next(free for n in count(1) if (free := f"{name}.broken-{n}") not in names)
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
