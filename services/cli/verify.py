@@ -24,7 +24,7 @@ def verify(
     """
     console = Console()
     checks = asyncio.run(_run(data_dir, console))
-    console.print(_table(checks))
+    console.print(check_table(checks))
     wrong = sum(not check.ok for check in checks)
     if wrong:
         console.print(f"[bold red]{wrong} of {len(checks)} checks failed.[/]")
@@ -54,7 +54,8 @@ def _is_running(data_dir: Path) -> bool:
     return False
 
 
-def _table(checks: list[Check]) -> Table:
+def check_table(checks: list[Check]) -> Table:
+    """The checks as a table."""
     table = Table("", "check", "result", title="Verification", title_justify="left")
     for check in checks:
         table.add_row("[green]✓[/]" if check.ok else "[bold red]✗[/]", check.name, check.detail)

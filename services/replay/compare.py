@@ -50,13 +50,15 @@ class Comparison:
 
     places: equal at the same place, counted for the first n levels of each side. known: equal price and size, at
     whatever place, among the levels that the file told all about. extra: levels of ours, within the recorded range,
-    that the recorded book does not have. first_difference: the line where a level was DIFFERENT first.
+    that the recorded book does not have; unexplained: those of them whose price never was out of sight, so that no
+    deletion there can have been missed. first_difference: the line where a level was DIFFERENT first.
     """
 
     places: dict[int, Shares] = field(default_factory=lambda: {depth: Shares() for depth in DEPTHS})
     known: Shares = field(default_factory=Shares)
     states: Counter[LevelState] = field(default_factory=Counter)
     extra: int = 0
+    unexplained: int = 0
     rows: int = 0
     equal_rows: int = 0
     first_difference: int = 0
@@ -91,7 +93,9 @@ class Comparison:
             if state is LevelState.DIFFERENT and not self.first_difference:
                 self.first_difference = message.line
         prices = {level.price for level in recorded}
-        self.extra += sum(1 for price in _within(ours, recorded, sight.side) if price not in prices)
+        extra = [price for price in _within(ours, recorded, sight.side) if price not in prices]
+        self.extra += len(extra)
+        self.unexplained += sum(not sight.was_out(price) for price in extra)
 
 
 def _state(equal: bool, same: bool, known: bool) -> LevelState:
@@ -116,6 +120,12 @@ class _Sight:
         self.side = side
         self.unseen: set[int] = set()
         self._last: int | None = None
+        self._nearest: int | None = None
+        """The nearest that the end of sight ever came to the best price."""
+
+    def was_out(self, price: int) -> bool:
+        """Whether the price was beyond the recorded levels at some time."""
+        return self._nearest is not None and self._beyond(price, self._nearest)
 
     def look(self, message: Message, recorded: list[Level]) -> None:
         """The next row. The first one is where seeding begins: all of it is known."""
@@ -126,6 +136,8 @@ class _Sight:
                 if self._beyond(level.price, self._last) and not _is_new(message, self.side, level):
                     self.unseen.add(level.price)
         self._last = recorded[-1].price if recorded else None
+        if self._last is not None and (self._nearest is None or self._beyond(self._nearest, self._last)):
+            self._nearest = self._last
 
     def _beyond(self, price: int, last: int) -> bool:
         return price < last if self.side == Side.Buy else price > last

@@ -4,14 +4,13 @@ Without a recorded book, commands follow each other without waiting, at most WIN
 is answered before the next, so that our book stands still while it is compared.
 """
 
-import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from services.adapters.ports import BookReads, Clock, DepthView
+from services.adapters.ports import Clock, DepthView
 from services.domain.errors import ExchangeError
 from services.domain.instruments import Asset, build_symbol
 from services.domain.messages import (
@@ -29,8 +28,9 @@ from services.domain.messages import (
 )
 from services.domain.orders import TimeInForce
 from services.domain.rejects import Reject
-from services.gateway.commands import PREFIX_BITS, CommandBus, RequestIds
-from services.gateway.outcomes import Outcome, OutcomeTracker, Waiter
+from services.gateway.gateway import Gateway
+from services.gateway.outcomes import Outcome, Waiter
+from services.matcher.service import LocalBookReads
 from services.replay.compare import Comparison
 from services.replay.lobster import BookRow, Level
 from services.replay.plan import DOLLAR_SCALE, SHARE_SCALE, Plan, Step, funds_needed
@@ -43,14 +43,8 @@ _WHOLE_BOOK: Final = 1_000_000
 class Exchange(Protocol):
     """What is needed of an exchange; services.runtime.local.LocalExchange is one."""
 
-    @property
-    def commands(self) -> CommandBus: ...
-
-    @property
-    def outcomes(self) -> OutcomeTracker: ...
-
-    @property
-    def book_reads(self) -> BookReads: ...
+    gateway: Gateway
+    book_reads: LocalBookReads
 
 
 class ReplayError(ExchangeError):
@@ -98,7 +92,7 @@ class Player:
         self._clock = clock
         self._plan = plan
         self._on_progress = on_progress
-        self._next_request_id = RequestIds(secrets.randbits(PREFIX_BITS)).next
+        self._next_request_id = exchange.gateway.dispatcher.next_request_id
         self._waiting: deque[tuple[Any, str, Waiter]] = deque()
         self._order_ids: dict[str, int] = {}
         """Client order id -> order id, of resting orders."""
@@ -163,8 +157,8 @@ class Player:
     def _dispatch(self, command: Any) -> Waiter:
         command.request_id = self._next_request_id()
         command.time_ms = self._clock.time_ms()
-        waiter = self._exchange.outcomes.expect(command.request_id)
-        self._exchange.commands.enqueue(command, [0])
+        waiter = self._exchange.gateway.tracker.expect(command.request_id)
+        self._exchange.gateway.bus.enqueue(command, [0])
         return waiter
 
     async def _drain(self, most: int) -> None:

@@ -70,4 +70,12 @@ def test_compare_other_size_of_a_known_level_is_our_own_mistake_and_named() -> N
 
 def test_compare_level_of_ours_alone_is_extra() -> None:
     result = compared(("1,1,9,3,500,1", levels((500, 3)), levels((501, 1), (500, 3))))
-    assert (result.extra, result.states) == (1, {LevelState.SHIFTED: 1})
+    assert (result.extra, result.unexplained, result.states) == (1, 1, {LevelState.SHIFTED: 1})
+
+
+def test_compare_extra_level_that_was_out_of_sight_is_explained() -> None:
+    result = compared(
+        ("1,1,9,3,500,1", levels((500, 3)), levels((500, 3), (400, 2))),
+        ("2,3,9,3,500,1", levels((300, 7)), levels((400, 2), (300, 7))),
+    )
+    assert (result.extra, result.unexplained) == (1, 0)
