@@ -102,7 +102,7 @@ def _derive(key: bytes, purpose: bytes) -> bytes:
 
 
 def _new() -> ApiCredentials:
-    return ApiCredentials(secrets.token_hex(16), secrets.token_hex(32))
+    return ApiCredentials(secrets.token_hex(16), secrets.token_urlsafe(32))
 
 
 def _read(path: Path) -> bytes:
