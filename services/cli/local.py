@@ -86,6 +86,9 @@ async def _run(
     try:
         await exchange.start()
         failure = await _serve(exchange, listener, data_dir, asked, console)
+    except ConfigError:
+        await exchange.stop()
+        raise
     except Exception as error:
         failure = describe(error)
     try:

@@ -4,7 +4,6 @@ import socket
 from typing import Final
 
 from rich.console import Console
-from rich.table import Table
 
 from services.runtime.credentials import Credentials
 
@@ -21,14 +20,15 @@ def base_url(listener: socket.socket) -> str:
 def show_banner(console: Console, listener: socket.socket, credentials: Credentials) -> None:
     """Print where the API is, and the keys to try it with."""
     url = base_url(listener)
-    console.print(f"\n[bold green]The exchange runs[/] on [bold]{url}[/]   (Ctrl-C stops it)")
-    console.print(f"  API documentation, to read and to try   [cyan]{url}/docs[/]")
-    console.print(f"  health, metrics                         [cyan]{url}/health/ready[/]  [cyan]{url}/metrics[/]\n")
-    table = Table(title="Keys", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for column in ("who", "api_key", "secret_key"):
-        table.add_column(column, no_wrap=True, overflow="fold")
-    table.add_row("admin", credentials.admin.api_key, credentials.admin.secret_key)
-    for user_id, key in credentials.users.items():
-        table.add_row(f"user {user_id}", key.api_key, key.secret_key)
-    console.print(table, soft_wrap=True)
-    console.print()
+    lines = [
+        f"\n[bold green]The exchange runs[/] on [bold]{url}[/]   (Ctrl-C stops it)",
+        f"  API documentation, to read and to try   [cyan]{url}/docs[/]",
+        f"  health                                  [cyan]{url}/health/ready[/]",
+        f"  metrics                                 [cyan]{url}/metrics[/]\n",
+    ]
+    owners = {"admin": credentials.admin} | {f"user {user_id}": key for user_id, key in credentials.users.items()}
+    for owner, key in owners.items():
+        lines.append(f"  [bold]{owner:<10}[/] api_key     {key.api_key}")
+        lines.append(f"  {'':<10} secret_key  {key.secret_key}")
+    # One line stays one line, however narrow the terminal: keys are there to be copied.
+    console.print("\n".join(lines), "\n", soft_wrap=True)

@@ -1,6 +1,5 @@
 """The command line: help, version, and one sentence instead of a traceback."""
 
-import os
 import socket
 import subprocess
 import sys
@@ -9,20 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.cli import ExchangeCommands
-
-
-def run(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the program as a person does, with this environment alone (but for what Python needs)."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("EXCHANGE_", "DATA_", "LOG_"))}
-    return subprocess.run(
-        [sys.executable, "-c", "from services.cli import main; main()", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=cwd,
-        env=inherited | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "200", "NO_COLOR": "1"} | environment,
-        check=False,
-    )
+from tests.support.processes import run
 
 
 def test_help_names_every_command_with_its_sentence() -> None:

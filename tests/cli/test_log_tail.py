@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from services.cli.log_lines import view
 from services.domain.messages import CancelRequest, CreateUser, MatchBody, MatchResult, TransferIn, encode_frame
 from services.domain.rejects import Reject
 from services.domain.topics import BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
+from tests.support.processes import PROGRAM, environment, run
 
 BODY = MatchBody(7, 8, "BTC_USDT", 9, 1001, Reject.UNKNOWN_ORDER, [], [], [])
 
@@ -42,14 +41,10 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def command(*arguments: str | Path) -> tuple[list[str], dict[str, str]]:
-    program = [sys.executable, "-c", "from services.cli import main; main()", "log", "tail", *map(str, arguments)]
-    return program, os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "80", "NO_COLOR": "1"}
-
-
 def tail(*arguments: str | Path) -> str:
-    program, environment = command(*arguments)
-    return subprocess.run(program, capture_output=True, text=True, timeout=60, check=True, env=environment).stdout
+    answer = run("log", "tail", *arguments, COLUMNS="80")
+    assert (answer.returncode, answer.stderr) == (0, "")
+    return answer.stdout
 
 
 def tail_json(*arguments: str | Path) -> list[dict[str, Any]]:
@@ -101,9 +96,9 @@ def test_log_tail_as_text_has_a_line_for_each_record(data_dir: Path) -> None:
 
 
 def test_log_tail_follows_what_is_written_later(data_dir: Path) -> None:
-    program, environment = command(ORDERS, "--json", "--follow", "--data-dir", data_dir)
+    program = [*PROGRAM, "log", "tail", ORDERS, "--json", "--follow", "--data-dir", str(data_dir)]
     with subprocess.Popen(
-        program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment()
     ) as process:
         assert process.stdout is not None
         before = [json.loads(process.stdout.readline()) for _ in range(2)]
