@@ -48,16 +48,17 @@ class SqliteDatabase:
         # One reader thread when read-only: its one transaction is the one moment that all reads see.
         self._readers = ThreadPoolExecutor(1 if read_only else READERS, thread_name_prefix="store-reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-        (self._readers if read_only else self._writer).submit(self._guard, self._connection).result()
+        first = (self._readers, self._reading) if read_only else (self._writer, self._writing)
+        first[0].submit(self._guard, first[1]).result()
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in one durable transaction: all of it, or nothing when it raises."""
         if self._read_only:
             raise StoreError(f"store {self._path} is open for reading only")
-        return await self._run(self._writer, lambda: _in_transaction(self._connection(), work))
+        return await self._run(self._writer, lambda: _in_transaction(self._writing(), work))
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._run(self._readers, lambda: work(self._connection()))
+        return await self._run(self._readers, lambda: work(self._reading()))
 
     async def close(self) -> None:
         """Finish what was asked and close every connection."""
@@ -85,15 +86,23 @@ class SqliteDatabase:
             kind = StoreUnavailable if code in _TRANSIENT else StoreError
             raise kind(f"store {self._path}: {error}") from error
 
-    def _connection(self) -> sqlite3.Connection:
+    def _writing(self) -> sqlite3.Connection:
+        """The writer thread's connection."""
+        return self._connection(_prepare_writer)
+
+    def _reading(self) -> sqlite3.Connection:
+        """This reader thread's connection."""
+        return self._connection(_prepare_moment if self._read_only else _prepare_reader)
+
+    def _connection(self, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
         """This thread's connection, opened at its first use."""
         connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
         if connection is None:
-            connection = self._open()
+            connection = self._open(prepare)
             self._own.connection = connection
         return connection
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
         mode = "ro" if self._read_only else "rwc"
         connection = sqlite3.connect(
             f"file:{quote(str(self._path))}?mode={mode}",
@@ -105,25 +114,32 @@ class SqliteDatabase:
             cached_statements=512,
         )
         try:
-            self._prepare(connection)
+            connection.execute("PRAGMA cache_size = -65536")
+            prepare(connection)
         except BaseException:
             connection.close()
             raise
         self._connections.append(connection)
         return connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA cache_size = -32768")
-        if self._read_only:
-            connection.execute("BEGIN")
-            check_schema(connection)
-            return
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        # Batches touch the same pages again and again: checkpoint rarely, and give the space back afterwards.
-        connection.execute("PRAGMA wal_autocheckpoint = 8192")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        create_schema(connection)
+
+def _prepare_writer(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    # Batches touch the same pages again and again: checkpoint rarely (64 MB), and give the space back afterwards.
+    connection.execute("PRAGMA wal_autocheckpoint = 16384")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    create_schema(connection)
+
+
+def _prepare_reader(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only = ON")
+
+
+def _prepare_moment(connection: sqlite3.Connection) -> None:
+    """Begin the transaction whose first read decides what all the others see."""
+    connection.execute("BEGIN")
+    check_schema(connection)
 
 
 def _in_transaction(connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -16,7 +16,7 @@ from services.domain.messages import decode_frame
 from services.domain.rows import ProgressRow
 from services.domain.topics import TopicPartition
 
-MAX_RECORDS: Final = 4_096
+MAX_RECORDS: Final = 8_192
 """A batch takes no further frames once it has this many records."""
 READ_FRAMES: Final = 16
 """Frames that are read at a time, so a batch has at most these beyond MAX_RECORDS."""

@@ -88,6 +88,16 @@ async def test_write_while_another_process_holds_the_lock_is_unavailable(
 
 
 @run_async
+async def test_first_read_while_another_process_writes_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("services.adapters.store_sqlite_database.BUSY_SECONDS", 0)
+    async with opened(tmp_path / "s") as store:
+        with closing(sqlite3.connect(tmp_path / "s", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert await store.order(1001, 1) is None
+            other.execute("ROLLBACK")
+
+
+@run_async
 async def test_write_on_a_full_disk_is_unavailable_and_succeeds_later(tmp_path: Path):
     async with opened(tmp_path / "s") as store:
         await store._read(lambda connection: None)
