@@ -23,6 +23,7 @@ class ExchangeCommands(LazyGroup):
         LazyCommand("replay", "services.cli.replay", "replay", "Feed recorded NASDAQ order flow through it."),
         LazyCommand("verify", "services.cli.verify", "verify", "Recompute everything from the log, and compare."),
         LazyCommand("log", "services.cli.log", "app", "Look at the topics of the log."),
+        LazyCommand("journal", "services.cli.journal", "app", "Verify or repair the journals of the cores."),
     )
 
 
