@@ -1,1 +1,1 @@
-"""order_history."""
+"""Order updates to orders and totals: `projection` is the pure fold, `service` wires it to the store."""
