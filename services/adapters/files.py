@@ -57,7 +57,7 @@ class FileDirectory:
 
         def job() -> None:
             write()
-            os.fdatasync(self._open(name))
+            _sync_data(self._open(name))
 
         await _on(self._appending, job)
 
@@ -198,6 +198,11 @@ class FolderLock:
 
     def release(self) -> None:
         os.close(self._fd)
+
+
+def _sync_data(fd: int) -> None:
+    # Not every system has fdatasync, which leaves out times of access that nobody needs.
+    getattr(os, "fdatasync", os.fsync)(fd)
 
 
 def _write_all(fd: int, data: bytes | bytearray) -> None:

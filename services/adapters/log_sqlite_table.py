@@ -57,7 +57,7 @@ class FrameTable:
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         try:
-            self._connection = _connect(path, read_only)
+            self._connection = open_connection(path, read_only=read_only)
         except sqlite3.Error as error:
             raise LogError(f"log {path} cannot be opened: {error}") from error
         self._ids: dict[TopicPartition, int] = {}
@@ -112,7 +112,8 @@ class FrameTable:
         return found
 
 
-def _connect(path: Path, read_only: bool) -> sqlite3.Connection:
+def open_connection(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """A connection whose commits are durable when they return; the tables are made when missing."""
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.adapters.files import FileDirectory
 from services.adapters.journal import Journal
-from services.adapters.journal_format import segment_name, snapshot_name, state_digest
+from services.adapters.journal_format import decode_snapshot, encode_snapshot, segment_name, snapshot_name, state_digest
 from services.adapters.ports import StoredFrame
 from services.domain.errors import GapError, JournalError
 from tests.support.aio import run_async
@@ -460,16 +460,63 @@ async def test_snapshot_disk_full_refuses_further_work_and_the_journal_is_whole(
     assert (await reopen(directory)).frames == frames(0, 3)
 
 
+@run_async
+async def test_open_frames_that_were_never_flushed_are_made_durable_before_they_count() -> None:
+    directory = MemoryDirectory()
+    await (await reopen(directory)).journal.append(frames(0, 3))
+    assert (await reopen(directory)).frames == frames(0, 3)
+    assert (await reopen(directory.after_power_cut(0.0))).frames == frames(0, 3)
+
+
+@run_async
+async def test_open_segment_of_a_journal_with_another_past_raises() -> None:
+    directory = await filled(40, segment_bytes=700)
+    other = MemoryDirectory()
+    journal = (await reopen(other, segment_bytes=700)).journal
+    for frame in frames(0, 40):
+        await journal.append([frame._replace(data=frame.data.replace(b"frame 1 ", b"other 1 "))])
+    last = max(directory.files)
+    assert last in other.files
+    directory.files[last] = other.files[last]
+    with pytest.raises(JournalError, match=f"{last} .*running hash"):
+        await reopen(directory)
+
+
+@run_async
+async def test_open_snapshot_of_a_journal_with_another_past_raises() -> None:
+    directory, other = await filled(10), MemoryDirectory()
+    journal = (await reopen(other)).journal
+    await journal.append([StoredFrame(offset, b"other") for offset in range(5)])
+    await take_snapshot(journal)
+    directory.files[snapshot_name(5)] = other.files[snapshot_name(5)]
+    with pytest.raises(JournalError, match="running hash differs from the snapshot's at offset 5"):
+        await reopen(directory)
+
+
+@run_async
+async def test_open_snapshot_whose_data_is_not_of_its_digest_is_set_aside() -> None:
+    directory = await filled(3)
+    await take_snapshot((await reopen(directory)).journal)
+    good = decode_snapshot(directory.files[snapshot_name(3)], snapshot_name(3))
+    directory.files[snapshot_name(3)] = encode_snapshot(good._replace(data=b"state at 4"))
+    opened = await reopen(directory)
+    assert (opened.snapshot, opened.frames) == (None, frames(0, 3))
+    assert "digest" in opened.warnings[0]
+
+
 @pytest.mark.parametrize("kept_share", [0.0, 0.5, 1.0])
 @run_async
 async def test_power_cut_before_any_step_loses_nothing_that_was_flushed(kept_share: float) -> None:
     async def work(directory: MemoryDirectory, flushed: list[int]) -> None:
-        journal = (await reopen(directory, segment_bytes=300, keep_snapshots=2)).journal
+        journal = (await reopen(directory, segment_bytes=150, keep_snapshots=2)).journal
         for _ in range(4):
             await write(journal, 7)
             flushed.append(journal.next_offset)
+            # Unflushed frames go over the end of a segment, and are in the snapshot.
+            for _ in range(6):
+                await journal.append(frames(journal.next_offset, 1))
             await take_snapshot(journal)
-            await journal.append(frames(journal.next_offset, 2))
+            flushed.append(journal.next_offset)
 
     complete = MemoryDirectory()
     await work(complete, [])
@@ -479,12 +526,26 @@ async def test_power_cut_before_any_step_loses_nothing_that_was_flushed(kept_sha
         with pytest.raises(PowerCut):
             await work(directory, flushed)
         left = directory.after_power_cut(kept_share)
-        opened = await reopen(left)
+        end = await check_every_snapshot(left)
+        assert end >= flushed[-1]
+        journal = (await reopen(left)).journal
+        await write(journal, 2)
+        await take_snapshot(journal)
+        assert (await reopen(left)).snapshot_offset == end + 2
+
+
+async def check_every_snapshot(directory: MemoryDirectory) -> int:
+    """Whichever snapshot a start can use, the journal behind it is whole. Returns the journal's end."""
+    ends = set()
+    snapshots = sorted(name for name in directory.files if name.startswith("snapshot"))
+    for newest in range(len(snapshots), 0, -1) if snapshots else [0]:
+        usable = copy_of(directory)
+        for name in snapshots[newest:]:
+            await usable.remove(name)
+        opened = await reopen(usable)
         assert opened.warnings == ()
-        assert opened.journal.next_offset >= flushed[-1]
         assert opened.snapshot in (None, b"state at %d" % opened.snapshot_offset)
-        behind = opened.journal.next_offset - opened.snapshot_offset
-        assert opened.frames == frames(opened.snapshot_offset, behind)
-        await write(opened.journal, 2)
-        await take_snapshot(opened.journal)
-        assert (await reopen(left)).snapshot_offset == opened.journal.next_offset
+        ends.add(opened.journal.next_offset)
+        assert opened.frames == frames(opened.snapshot_offset, opened.journal.next_offset - opened.snapshot_offset)
+    (end,) = ends
+    return end

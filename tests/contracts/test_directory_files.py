@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import os
 import resource
 from pathlib import Path
 
@@ -57,6 +59,23 @@ def test_sync_cancelled_still_writes_what_was_appended_once(place: Path) -> None
             await asyncio.sleep(0)
             sync.cancel()
         assert await directory.read("f") == b"".join(b"%02d" % n for n in range(50))
+        await directory.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("call", ["fsync", "fdatasync"])
+def test_sync_that_the_disk_refuses_raises(place: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def refuse(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def main() -> None:
+        directory = FileDirectory(place)
+        await directory.append("f", b"x")
+        # fsync is the folder's, which makes the new name durable.
+        monkeypatch.setattr(os, call, refuse)
+        with pytest.raises(OSError, match="Input/output"):
+            await directory.sync("f")
         await directory.close()
 
     asyncio.run(main())

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.adapters.log_sqlite import SqliteLog
+from services.adapters.log_sqlite_table import open_connection
+from services.adapters.log_waiting import LoopSide
 from services.adapters.ports import Append, Log, StoredFrame
 from services.domain.errors import LogError
 from services.domain.topics import TopicPartition
@@ -52,6 +54,29 @@ def test_append_queue_full_waits_and_keeps_the_order(place: Path) -> None:
         await log.close()
 
     run(test())
+
+
+def test_append_admitted_and_cancelled_at_once_gives_its_room_back() -> None:
+    async def test() -> None:
+        side = LoopSide(asyncio.get_running_loop(), 10)
+        await side.admit(10)
+        tasks = [asyncio.create_task(side.admit(10)) for _ in range(2)]
+        await asyncio.sleep(0)
+        side.release(10)
+        tasks[0].cancel()
+        await tasks[1]
+        assert tasks[0].cancelled()
+
+    run(test())
+
+
+def test_open_for_writing_syncs_every_commit(place: Path) -> None:
+    # No kill of a process shows this, only a power cut does.
+    place.parent.mkdir()
+    connection = open_connection(place, read_only=False)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
 
 
 def test_append_from_two_event_loops_both_get_answers(place: Path) -> None:
@@ -160,6 +185,8 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from services.adapters.log_sqlite import SqliteLog
+from services.adapters.log_sqlite_table import open_connection
+from services.adapters.log_waiting import LoopSide
 from services.adapters.ports import Append
 from services.domain.topics import TopicPartition
 
