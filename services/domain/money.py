@@ -12,6 +12,9 @@ from services.domain.errors import FormatError
 MAX_AMOUNT: Final = 2**63 - 1
 """The largest amount, price or quantity: what a signed 64-bit column holds."""
 
+MIN_AMOUNT: Final = -(2**63)
+"""The smallest number of such a column."""
+
 MICROS: Final = 1_000_000
 """Rates are integers in millionths: a fee of 0.1 % is 1,000 micros."""
 
@@ -47,6 +50,11 @@ def format_units(units: int, scale: int) -> str:
     if fraction == 0:
         return f"{sign}{whole}"
     return f"{sign}{whole}.{str(fraction).zfill(scale).rstrip('0')}"
+
+
+def clamped(value: int) -> int:
+    """`value`, or the nearest number that a signed 64-bit column holds: for echoing what was refused."""
+    return max(MIN_AMOUNT, min(value, MAX_AMOUNT))
 
 
 def fee_rounded_up(amount: int, rate_micros: int) -> int:

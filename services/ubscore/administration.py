@@ -4,7 +4,7 @@ Every command is idempotent.
 """
 
 from services.domain.errors import FormatError
-from services.domain.instruments import Asset, Symbol, build_symbol, check_asset
+from services.domain.instruments import Asset, Symbol, SymbolSettings, build_symbol, check_asset
 from services.domain.messages import (
     AssetUpdated,
     CreateUser,
@@ -62,19 +62,33 @@ def _check_asset(state: State, asset: Asset) -> Reject:
 
 
 def set_symbol(state: State, op: SetSymbol) -> None:
-    base, quote = state.assets.get(op.settings.base), state.assets.get(op.settings.quote)
-    symbol, code = None, Reject.UNKNOWN_ASSET
-    if base is not None and quote is not None:
-        try:
-            symbol = build_symbol(op.settings, base, quote)
-            code = _check_symbol_change(state.symbols.get(symbol.name), symbol)
-        except FormatError:
-            code = Reject.INVALID_SETTING
-    if symbol is None or code != Reject.NONE:
-        state.refuse(op.request_id, op.time_ms, 0, code)
+    symbol = _build_symbol(state, op.settings)
+    if isinstance(symbol, Reject):
+        state.refuse(op.request_id, op.time_ms, 0, symbol)
         return
     state.symbols[symbol.name] = symbol
     state.events.append(SymbolUpdated(op.request_id, op.time_ms, op.settings))
+
+
+def _build_symbol(state: State, settings: SymbolSettings) -> Symbol | Reject:
+    """Everything about a symbol may change but what its open orders and its history are counted in."""
+    known = state.symbols.get(settings.name)
+    if known is not None and (known.base.name, known.quote.name) != (settings.base, settings.quote):
+        return Reject.SYMBOL_ASSETS_FIXED
+    base, quote = state.assets.get(settings.base), state.assets.get(settings.quote)
+    if base is None or quote is None:
+        return Reject.UNKNOWN_ASSET
+    try:
+        symbol = build_symbol(settings, base, quote)
+    except FormatError:
+        return Reject.INVALID_SETTING
+    if known is not None and _steps(known) != _steps(symbol):
+        return Reject.SYMBOL_STEPS_FIXED
+    return symbol
+
+
+def _steps(symbol: Symbol) -> tuple[int, int, int]:
+    return symbol.tick_units, symbol.lot_units, symbol.settings.matcher_shard
 
 
 def set_policy(state: State, op: SetPolicy) -> None:
@@ -84,14 +98,3 @@ def set_policy(state: State, op: SetPolicy) -> None:
         return
     state.policy = policy
     state.events.append(PolicyUpdated(op.request_id, op.time_ms, *policy))
-
-
-def _check_symbol_change(known: Symbol | None, symbol: Symbol) -> Reject:
-    """Everything about a symbol may change but what its open orders and its history are counted in."""
-    if known is None:
-        return Reject.NONE
-    if (known.base, known.quote) != (symbol.base, symbol.quote):
-        return Reject.SYMBOL_ASSETS_FIXED
-    if (known.tick_units, known.lot_units) != (symbol.tick_units, symbol.lot_units):
-        return Reject.SYMBOL_STEPS_FIXED
-    return Reject.NONE if known.settings.matcher_shard == symbol.settings.matcher_shard else Reject.SYMBOL_STEPS_FIXED

@@ -4,13 +4,16 @@ The order of the checks is part of the product: a client sees the first thing th
 order to the money behind it.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.domain.instruments import Symbol, SymbolStatus
 from services.domain.messages import PlaceOrder
 from services.domain.money import MAX_AMOUNT, MICROS
-from services.domain.orders import CLIENT_ORDER_ID, OrderType, Side, TimeInForce
+from services.domain.orders import OrderType, Side, TimeInForce
 from services.domain.rejects import Reject
+
+MAX_NOTIONAL: Final = MAX_AMOUNT // 2
+"""See `State.max_supply`."""
 
 
 class Reservation(NamedTuple):
@@ -32,8 +35,6 @@ def check_symbol(symbol: Symbol | None) -> Reject:
 
 def check_form(op: PlaceOrder) -> Reject:
     """Whether the fields fit each other: types, times in force, and numbers in range."""
-    if CLIENT_ORDER_ID.fullmatch(op.cid) is None:
-        return Reject.INVALID_CLIENT_ORDER_ID
     if not 0 < op.price_ticks <= MAX_AMOUNT:
         return Reject.INVALID_PRICE
     if not 0 <= op.quantity_lots <= MAX_AMOUNT or not 0 <= op.quote_amount <= MAX_AMOUNT:
@@ -51,7 +52,7 @@ def check_form(op: PlaceOrder) -> Reject:
 
 def check_filters(op: PlaceOrder, symbol: Symbol, notional_units: int) -> Reject:
     """Price band, minimum notional, and what a 64-bit column holds."""
-    if notional_units > MAX_AMOUNT or op.quantity_lots * symbol.base_units_per_lot > MAX_AMOUNT:
+    if notional_units > MAX_NOTIONAL or op.quantity_lots * symbol.base_units_per_lot > MAX_AMOUNT:
         return Reject.NOTIONAL_TOO_LARGE
     if notional_units < symbol.min_notional_units:
         return Reject.MIN_NOTIONAL

@@ -18,7 +18,8 @@ from services.domain.messages import (
     OrderRepeated,
     PlaceOrder,
 )
-from services.domain.orders import OrderType
+from services.domain.money import clamped
+from services.domain.orders import CLIENT_ORDER_ID, OrderType
 from services.domain.rejects import Reject
 from services.domain.topics import ORDER_SHARD_SHIFT
 from services.ubscore.accounts import Account, OpenOrder
@@ -50,6 +51,8 @@ def _accept(state: State, op: PlaceOrder, order_id: int, account: Account | None
     """Check, reserve and forward; or return why not, having changed nothing."""
     if account is None:
         return Reject.UNKNOWN_USER
+    if CLIENT_ORDER_ID.fullmatch(op.cid) is None:
+        return Reject.INVALID_CLIENT_ORDER_ID
     if account.suspended:
         return Reject.USER_SUSPENDED
     symbol = state.symbols.get(op.symbol)
@@ -122,15 +125,15 @@ def _reject(state: State, op: PlaceOrder, order_id: int, code: Reject) -> None:
             op.request_id,
             op.time_ms,
             order_id,
-            op.user_id,
+            clamped(op.user_id),
             op.cid,
             op.symbol,
             op.side,
             op.order_type,
             op.time_in_force,
-            op.price_ticks,
-            op.quantity_lots,
-            op.quote_amount,
+            clamped(op.price_ticks),
+            clamped(op.quantity_lots),
+            clamped(op.quote_amount),
             code,
         )
     )

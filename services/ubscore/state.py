@@ -1,9 +1,12 @@
 """Everything an ubscore shard knows, and where its handlers put what they have to say."""
 
+from typing import Final
+
 from services.domain.core import SourceSequences
 from services.domain.errors import InvariantError
 from services.domain.instruments import Asset, Symbol
 from services.domain.messages import CancelRequest, CommandRejected, Event, NewOrder
+from services.domain.money import MAX_AMOUNT, clamped
 from services.domain.orders import Side
 from services.domain.rejects import Reject
 from services.domain.topics import TopicPartition, account_shard, fee_account, order_account_shard
@@ -18,6 +21,9 @@ class State:
     def __init__(self, shard: int, shards: int) -> None:
         self.shard = shard
         self.shards = shards
+        self.max_supply: Final = MAX_AMOUNT // 2 // shards
+        """Per asset. Any balance of any user on any shard then fits 64 bits, and so does what one order trades: as
+        taker never more than all that exists, and after that as maker never more than its own notional."""
         self.next_offset = 0
         self.now_ms = 0
         """Log time: the highest time stamped on any command so far."""
@@ -47,7 +53,7 @@ class State:
 
     def refuse(self, request_id: int, time_ms: int, user_id: int, code: Reject) -> None:
         """Say that a cancel or an administrative command was refused."""
-        self.events.append(CommandRejected(request_id, time_ms, user_id, code))
+        self.events.append(CommandRejected(request_id, time_ms, clamped(user_id), code))
 
     def forward(self, matcher_shard: int, record: NewOrder | CancelRequest) -> None:
         """Say something to a matcher."""

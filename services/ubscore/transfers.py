@@ -8,7 +8,7 @@ from services.domain.messages import (
     TransferRejected,
     TransferRepeated,
 )
-from services.domain.money import MAX_AMOUNT
+from services.domain.money import MAX_AMOUNT, clamped
 from services.domain.rejects import Reject
 from services.ubscore.accounts import Account
 from services.ubscore.memory import TransferAnswer
@@ -39,7 +39,9 @@ def _transfer(state: State, op: TransferIn | TransferOut, kind: ChangeKind, sign
         state.events.append(TransferCompleted(op.request_id, op.time_ms, op.transfer_id, change))
     else:
         state.events.append(
-            TransferRejected(op.request_id, op.time_ms, op.transfer_id, op.user_id, op.asset, op.amount, code)
+            TransferRejected(
+                op.request_id, op.time_ms, op.transfer_id, clamped(op.user_id), op.asset, clamped(op.amount), code
+            )
         )
     if first is None and account is not None:
         answer = (state.now_ms, op.transfer_id, op.user_id, op.asset, op.amount, sign > 0, code, change)
@@ -53,8 +55,7 @@ def _check_transfer(state: State, op: TransferIn | TransferOut, sign: int, accou
         return Reject.UNKNOWN_ASSET
     if not 0 < op.amount <= MAX_AMOUNT:
         return Reject.INVALID_AMOUNT
-    # Every balance must fit 64 bits wherever trades may carry it, so all shards together stay below.
-    if sign > 0 and state.supply.get(op.asset, 0) + op.amount > MAX_AMOUNT // state.shards:
+    if sign > 0 and state.supply.get(op.asset, 0) + op.amount > state.max_supply:
         return Reject.BALANCE_TOO_LARGE
     if sign < 0 and account.suspended:
         return Reject.USER_SUSPENDED
