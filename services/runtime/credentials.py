@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from services.adapters.files import make_folder, sync_folder
 from services.adapters.ports import KeyStore
 from services.domain.errors import ConfigError
 from services.domain.rows import ApiKeyRow
@@ -116,6 +117,7 @@ def _write(path: Path, data: bytes) -> None:
     """Write the whole file, readable by its owner alone from its first byte on, or none of it."""
     temporary = path.with_name(f"{path.name}.new")
     try:
+        make_folder(path.parent)
         temporary.unlink(missing_ok=True)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -123,10 +125,6 @@ def _write(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error

@@ -62,8 +62,9 @@ async def fund_demo_users(reads: BalanceReads, dispatcher: Dispatcher, time_ms: 
     """
     assets = (await reads.instruments()).assets
     for user_id in DEMO_USERS:
-        create = CreateUser(dispatcher.next_request_id(), time_ms(), user_id)
-        _check((await dispatcher.execute(create, user_id)).event, f"demo user {user_id}")
+        if await reads.user_status(user_id) is None:
+            create = CreateUser(dispatcher.next_request_id(), time_ms(), user_id)
+            _check((await dispatcher.execute(create, user_id)).event, f"demo user {user_id}")
         # The transfer id alone would not do: it is forgotten after the transfer window.
         credited = {balance.asset for balance in await reads.balances(user_id)}
         for asset, amount in DEMO_DEPOSITS.items():

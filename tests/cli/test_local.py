@@ -92,7 +92,8 @@ def test_local_whose_log_was_lost_does_not_start_and_says_so(tmp_path: Path) -> 
         path.unlink()
     answer = run("local", "--data-dir", data, "--port", "0")
     assert answer.returncode == 1
-    assert answer.stderr.startswith("exchange: stopped: LogError: balance.")
+    assert answer.stderr.startswith("exchange: stopped: ")
+    assert "balance.events/0" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
