@@ -20,6 +20,7 @@ class ExchangeCommands(LazyGroup):
 
     lazy = (
         LazyCommand("local", "services.cli.local", "local", "Run the whole exchange in this process."),
+        LazyCommand("demo", "services.cli.demo", "demo", "Play a whole trading day against a running exchange."),
         LazyCommand("replay", "services.cli.replay", "replay", "Feed recorded NASDAQ order flow through it."),
         LazyCommand("verify", "services.cli.verify", "verify", "Recompute everything from the log, and compare."),
         LazyCommand("log", "services.cli.log", "app", "Look at the topics of the log."),

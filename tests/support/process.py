@@ -1,0 +1,91 @@
+"""The real exchange, as a process of its own: started, asked whether it is ready, killed by its pid."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+READY_WITHIN_SECONDS = 60.0
+STOPS_WITHIN_SECONDS = 30.0
+_POLL_SECONDS = 0.01
+_PROGRAM = (sys.executable, "-c", "from services.cli import main; main()")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def run_exchange(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """One call of the `exchange` program, to its end."""
+    return subprocess.run([*_PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+class ExchangeProcess:
+    """`exchange local --demo` on a data folder and a port that stay the same from start to start."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.log_dir = data_dir / "logs"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._output = data_dir.with_suffix(".out")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return at once."""
+        arguments = ["local", "--demo", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        environment = {key: value for key, value in os.environ.items() if key not in ("LOG_DIR", "DATA_DIR")}
+        with self._output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*_PROGRAM, *arguments], stdout=output, stderr=subprocess.STDOUT, env=environment
+            )
+
+    def wait_ready(self) -> float:
+        """Return, with the seconds it took, once it says that it is ready. It must not end meanwhile."""
+        begin = time.monotonic()
+        while not self._is_ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"the exchange ended with {self.process.returncode}:\n{self.output}")
+            if time.monotonic() - begin > READY_WITHIN_SECONDS:
+                raise AssertionError(f"the exchange is not ready after {READY_WITHIN_SECONDS} s:\n{self.output}")
+            time.sleep(_POLL_SECONDS)
+        return time.monotonic() - begin
+
+    def kill(self) -> None:
+        """kill -9: it gets no chance to do anything."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(STOPS_WITHIN_SECONDS)
+
+    def stop(self) -> int:
+        """Ask it to stop in order; returns its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(STOPS_WITHIN_SECONDS)
+
+    def end(self) -> None:
+        """Whatever happened before, leave nothing running."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    @property
+    def output(self) -> str:
+        """What it printed."""
+        return self._output.read_text(errors="replace")
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=5.0).status_code == 200
+        except httpx.HTTPError:
+            return False
