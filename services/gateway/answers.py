@@ -1,9 +1,9 @@
 """What the API answers. Decimals are texts, words are those of the domain, times are milliseconds since the epoch."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 from starlette.responses import Response
 
 from services.adapters.ports import BalanceView, OpenOrderView
@@ -156,14 +156,17 @@ class TradesAnswer(msgspec.Struct):
     next: str | UnsetType = UNSET
 
 
+Level = Annotated[list[str], Meta(min_length=2, max_length=2, description="[price, quantity]")]
+
+
 class DepthAnswer(msgspec.Struct):
     """A book's best levels as [price, quantity], best first. sequence: of the newest change in it."""
 
     symbol: str
     sequence: int
     last_price: str
-    bids: list[tuple[str, str]]
-    asks: list[tuple[str, str]]
+    bids: list[Level]
+    asks: list[Level]
 
 
 class AssetAnswer(msgspec.Struct):

@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from services.domain.errors import LogError, StoreError
 from services.gateway.answers import answer
@@ -46,20 +48,30 @@ def create_app(deps: GatewayDeps) -> FastAPI:
     # Unknown paths must get our errors, so FastAPI's redirects from /path/ to /path are off.
     app = FastAPI(title=TITLE, version=VERSION, redirect_slashes=False)
     for call in calls:
-        app.add_api_route(call.path, call.endpoint, methods=[call.method], response_model=None)
+        # Plain routes: reading and documents are our own, so FastAPI's work for each request would be for nothing.
+        app.router.routes.append(_CallRoute(call.path, call.endpoint, methods=[call.method]))
     app.state.gateway = gateway
     described: dict[str, Any] = document(calls, TITLE, VERSION)
     app.openapi = lambda: described  # type: ignore[method-assign]
     _answer_errors(app, gateway)
+    _answer_http_errors(app, calls)
     app.add_middleware(Edge, metrics=gateway.metrics)
     return app
+
+
+class _CallRoute(Route):
+    """A plain route that leaves its name in the scope, for metrics and for 405 answers; FastAPI does so of its own."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = self
+        await super().handle(scope, receive, send)
 
 
 def _calls(gateway: Gateway) -> list[Call]:
     finder = OrderFinder(gateway)
     nouns = (
-        LoginCalls(gateway),
         OrderCalls(gateway, finder),
+        LoginCalls(gateway),
         OrderQueries(gateway, finder),
         BalanceCalls(gateway),
         TransferCalls(gateway),
@@ -81,13 +93,6 @@ def _answer_errors(app: FastAPI, gateway: Gateway) -> None:
         response.headers.update(error.headers or {})
         return response
 
-    async def on_http_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        msg = {404: "There is no such path.", 405: "The path does not take this method."}.get(error.status_code)
-        response = answer({"code": Code.NOT_FOUND, "msg": msg or str(error.detail)}, error.status_code)
-        response.headers.update(error.headers or {})
-        return response
-
     async def on_unavailable(request: Request, error: Exception) -> Response:
         # Commands turn their errors into ApiError themselves, so this was a query.
         gateway.event("query_failed", path=request.url.path, error=str(error))
@@ -98,7 +103,26 @@ def _answer_errors(app: FastAPI, gateway: Gateway) -> None:
         return answer({"code": Code.UNKNOWN, "msg": "An unknown error occurred while processing the request."}, 500)
 
     app.add_exception_handler(ApiError, on_api_error)
-    app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(StoreError, on_unavailable)
     app.add_exception_handler(LogError, on_unavailable)
     app.add_exception_handler(Exception, on_defect)
+
+
+def _answer_http_errors(app: FastAPI, calls: list[Call]) -> None:
+    """Unknown paths and methods, in the same shape."""
+    methods: dict[str, list[str]] = {}
+    for call in calls:
+        methods.setdefault(call.path, []).append(call.method)
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            response = answer({"code": Code.NOT_FOUND, "msg": "The path does not take this method."}, 405)
+            # Each of a path's methods is a route of its own, and starlette would name the first one's alone.
+            path = getattr(request.scope.get("route"), "path", "")
+            response.headers["Allow"] = ", ".join(methods.get(path, ["GET"]))
+            return response
+        msg = "There is no such path." if error.status_code == 404 else str(error.detail)
+        return answer({"code": Code.NOT_FOUND, "msg": msg}, error.status_code)
+
+    app.add_exception_handler(HTTPException, on_http_error)

@@ -45,7 +45,7 @@ class MarketDataCalls:
         symbol = await self._gateway.catalogue.symbol(query.symbol)
         view = await self._gateway.deps.books[symbol.settings.matcher_shard].depth(symbol.name, query.limit)
         bids, asks = (
-            [(symbol.format_price(price), symbol.format_quantity(quantity)) for price, quantity in levels]
+            [[symbol.format_price(price), symbol.format_quantity(quantity)] for price, quantity in levels]
             for levels in (view.bids, view.asks)
         )
         last_price = symbol.format_price(view.last_price_ticks)
