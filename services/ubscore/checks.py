@@ -16,6 +16,14 @@ MAX_NOTIONAL: Final = MAX_AMOUNT // 2
 """See `State.max_supply`."""
 
 
+# Looked up once: members of an enum class are slow to find, and this is the hottest code.
+_NONE: Final = Reject.NONE
+_TRADING: Final = SymbolStatus.Trading
+_BUY: Final = Side.Buy
+_MARKET: Final = OrderType.Market
+_LIMIT_MAKER: Final = OrderType.LimitMaker
+
+
 class Reservation(NamedTuple):
     """What an order needs: `amount` smallest units of `asset`, for at most `quantity_lots` (0: bounded by quote)."""
 
@@ -28,8 +36,8 @@ def check_symbol(symbol: Symbol | None) -> Reject:
     """UNKNOWN_SYMBOL, SYMBOL_HALTED, SYMBOL_CANCEL_ONLY or NONE."""
     if symbol is None:
         return Reject.UNKNOWN_SYMBOL
-    if symbol.settings.status == SymbolStatus.Trading:
-        return Reject.NONE
+    if symbol.settings.status is _TRADING:
+        return _NONE
     return Reject.SYMBOL_HALTED if symbol.settings.status == SymbolStatus.Halted else Reject.SYMBOL_CANCEL_ONLY
 
 
@@ -41,13 +49,13 @@ def check_form(op: PlaceOrder) -> Reject:
         return Reject.INVALID_QUANTITY
     if (op.quantity_lots > 0) == (op.quote_amount > 0):
         return Reject.INVALID_QUANTITY
-    if op.order_type == OrderType.Market:
-        return Reject.NONE if op.time_in_force != TimeInForce.FOK else Reject.INVALID_ORDER_TYPE
+    if op.order_type is _MARKET:
+        return _NONE if op.time_in_force != TimeInForce.FOK else Reject.INVALID_ORDER_TYPE
     if op.quote_amount:
         return Reject.INVALID_QUANTITY
-    if op.order_type == OrderType.LimitMaker and op.time_in_force != TimeInForce.GTC:
+    if op.order_type is _LIMIT_MAKER and op.time_in_force != TimeInForce.GTC:
         return Reject.INVALID_ORDER_TYPE
-    return Reject.NONE
+    return _NONE
 
 
 def check_filters(op: PlaceOrder, symbol: Symbol, notional_units: int) -> Reject:
@@ -59,7 +67,7 @@ def check_filters(op: PlaceOrder, symbol: Symbol, notional_units: int) -> Reject
     band, reference = symbol.settings.band_micros, op.reference_price_ticks
     if band and reference and abs(op.price_ticks - reference) * MICROS > reference * band:
         return Reject.PRICE_BAND
-    return Reject.NONE
+    return _NONE
 
 
 def notional_of(op: PlaceOrder, symbol: Symbol) -> int:
@@ -77,14 +85,14 @@ def reservation_of(op: PlaceOrder, symbol: Symbol, notional_units: int) -> Reser
     lots = op.quantity_lots
     if op.quote_amount:
         lots = op.quote_amount // (op.price_ticks * symbol.quote_units_per_tick_lot)
-        if op.side == Side.Buy:
+        if op.side is _BUY:
             smallest = symbol.quote_units_per_tick_lot
             return Reservation(symbol.quote.name, notional_units, 0) if notional_units >= smallest else _TOO_LITTLE
         if lots == 0:
             return _TOO_LITTLE
         if lots * symbol.base_units_per_lot > MAX_AMOUNT:
             return Reject.NOTIONAL_TOO_LARGE
-    if op.side == Side.Buy:
+    if op.side is _BUY:
         return Reservation(symbol.quote.name, notional_units, lots)
     return Reservation(symbol.base.name, lots * symbol.base_units_per_lot, lots)
 

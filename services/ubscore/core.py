@@ -113,8 +113,8 @@ def _number_outputs(state: State) -> list[Output]:
     """What was said, partition by partition, each with its first sequence."""
     said: list[tuple[TopicPartition, list[Any]]] = []
     if state.events:
-        said.append((TopicPartition(BALANCE_EVENTS, state.shard), list(state.events)))
-    said += [(TopicPartition(ORDERS, shard), list(state.forwards[shard])) for shard in sorted(state.forwards)]
+        said.append((TopicPartition(BALANCE_EVENTS, state.shard), state.events))
+    said += [(TopicPartition(ORDERS, shard), state.forwards[shard]) for shard in sorted(state.forwards)]
     outputs = []
     for partition, records in said:
         last = state.said.get(partition, 0)

@@ -3,9 +3,10 @@
 An answer that is still in use (its order is open) is never forgotten: when its time comes, it is kept another span.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -31,10 +32,6 @@ class OrderAnswer(msgspec.Struct, array_like=True, gc=False):
     """0 for a Market order: gateways stamp its protection price anew at every try."""
     quantity_lots: int
     quote_amount: int
-
-    @property
-    def key(self) -> tuple[int, str]:
-        return (self.user_id, self.cid)
 
     def answers(self, op: PlaceOrder) -> bool:
         """Whether `op` is the same order again."""
@@ -62,10 +59,6 @@ class TransferAnswer(msgspec.Struct, array_like=True, gc=False):
     code: Reject
     change: BalanceChange | None
 
-    @property
-    def key(self) -> str:
-        return self.transfer_id
-
     def answers(self, op: TransferIn | TransferOut) -> bool:
         """Whether `op` is the same transfer again."""
         return (
@@ -76,35 +69,26 @@ class TransferAnswer(msgspec.Struct, array_like=True, gc=False):
         )
 
 
-class _Answer(Protocol):
-    time_ms: int
-
-    @property
-    def key(self) -> Hashable: ...
+A = TypeVar("A", OrderAnswer, TransferAnswer)
 
 
-A = TypeVar("A", bound=_Answer)
+class AnswerMemory(ABC, Generic[A]):
+    """Answers, forgotten in the order of their time."""
 
+    __slots__ = ("_queue",)
 
-class AnswerMemory(Generic[A]):
-    """Answers by key, forgotten in the order of their time."""
-
-    __slots__ = ("_by_key", "_queue")
-
-    def __init__(self, answers: list[A] | None = None) -> None:
-        self._queue: deque[A] = deque(answers or [])
-        self._by_key: dict[Hashable, A] = {answer.key: answer for answer in self._queue}
+    def __init__(self, answers: Iterable[A] = ()) -> None:
+        self._queue: deque[A] = deque()
+        for answer in answers:
+            self.add(answer)
 
     def __len__(self) -> int:
         return len(self._queue)
 
-    def get(self, key: Hashable) -> A | None:
-        return self._by_key.get(key)
-
     def add(self, answer: A) -> None:
         """Remember an answer; its key must not be remembered already, its time not be before another's."""
-        self._by_key[answer.key] = answer
         self._queue.append(answer)
+        self._index(answer)
 
     def forget_before(self, time_ms: int, now_ms: int, in_use: Callable[[A], bool]) -> None:
         """Forget every answer older than `time_ms`; one that is in use begins anew at `now_ms`."""
@@ -115,8 +99,59 @@ class AnswerMemory(Generic[A]):
                 answer.time_ms = now_ms
                 queue.append(answer)
             else:
-                del self._by_key[answer.key]
+                self._drop(answer)
 
     def in_order(self) -> list[A]:
         """All answers, oldest first."""
         return list(self._queue)
+
+    @abstractmethod
+    def _index(self, answer: A) -> None: ...
+
+    @abstractmethod
+    def _drop(self, answer: A) -> None: ...
+
+
+class OrderMemory(AnswerMemory[OrderAnswer]):
+    """First answers to orders, by user and client order id."""
+
+    __slots__ = ("_by_user",)
+
+    def __init__(self, answers: Iterable[OrderAnswer] = ()) -> None:
+        self._by_user: dict[int, dict[str, OrderAnswer]] = {}
+        super().__init__(answers)
+
+    def get(self, user_id: int, cid: str) -> OrderAnswer | None:
+        answers = self._by_user.get(user_id)
+        return answers.get(cid) if answers is not None else None
+
+    def _index(self, answer: OrderAnswer) -> None:
+        answers = self._by_user.get(answer.user_id)
+        if answers is None:
+            answers = self._by_user[answer.user_id] = {}
+        answers[answer.cid] = answer
+
+    def _drop(self, answer: OrderAnswer) -> None:
+        answers = self._by_user[answer.user_id]
+        del answers[answer.cid]
+        if not answers:
+            del self._by_user[answer.user_id]
+
+
+class TransferMemory(AnswerMemory[TransferAnswer]):
+    """First answers to transfers, by transfer id."""
+
+    __slots__ = ("_by_id",)
+
+    def __init__(self, answers: Iterable[TransferAnswer] = ()) -> None:
+        self._by_id: dict[str, TransferAnswer] = {}
+        super().__init__(answers)
+
+    def get(self, transfer_id: str) -> TransferAnswer | None:
+        return self._by_id.get(transfer_id)
+
+    def _index(self, answer: TransferAnswer) -> None:
+        self._by_id[answer.transfer_id] = answer
+
+    def _drop(self, answer: TransferAnswer) -> None:
+        del self._by_id[answer.transfer_id]

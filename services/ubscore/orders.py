@@ -4,6 +4,8 @@ An order that may not pass leaves nothing behind but its refusal, and the memory
 passes through the matcher, and only what the matcher says is left will be released (settling.py).
 """
 
+from typing import Final
+
 from services.domain.instruments import Symbol
 from services.domain.messages import (
     BalanceChange,
@@ -27,24 +29,28 @@ from services.ubscore.checks import check_filters, check_form, check_symbol, not
 from services.ubscore.memory import OrderAnswer
 from services.ubscore.state import State
 
-_NONE = Reject.NONE
+# Looked up once: members of an enum class are slow to find, and this is the hottest code.
+_NONE: Final = Reject.NONE
+_ILL_FORMED: Final = Reject.INVALID_CLIENT_ORDER_ID
+_RESERVE: Final = ChangeKind.Reserve
+_MARKET: Final = OrderType.Market
 
 
 def place(state: State, op: PlaceOrder) -> None:
     account = state.accounts.get(op.user_id)
-    first = state.order_answers.get((op.user_id, op.cid))
+    first = state.order_answers.get(op.user_id, op.cid)
     if first is not None and first.answers(op):
         state.events.append(OrderRepeated(op.request_id, op.time_ms, op.user_id, op.cid, first.order_id, first.code))
         return
     state.orders_seen += 1
     order_id = state.shard << ORDER_SHARD_SHIFT | state.orders_seen
     code = Reject.DUPLICATE_CLIENT_ORDER_ID if first is not None else _accept(state, op, order_id, account)
-    if code != _NONE:
+    if code is not _NONE:
         _reject(state, op, order_id, code)
     # A user that does not exist may come into being: only what was said to a user is remembered. An ill-formed
     # client order id is refused again by itself, and must not fill the memory.
-    if first is None and account is not None and code != Reject.INVALID_CLIENT_ORDER_ID:
-        _remember(state, op, order_id, code)
+    if first is None and account is not None and code is not _ILL_FORMED:
+        _remember(state, op, account, order_id, code)
 
 
 def _accept(state: State, op: PlaceOrder, order_id: int, account: Account | None) -> Reject:
@@ -52,16 +58,16 @@ def _accept(state: State, op: PlaceOrder, order_id: int, account: Account | None
     if account is None:
         return Reject.UNKNOWN_USER
     if CLIENT_ORDER_ID.fullmatch(op.cid) is None:
-        return Reject.INVALID_CLIENT_ORDER_ID
+        return _ILL_FORMED
     if account.suspended:
         return Reject.USER_SUSPENDED
     symbol = state.symbols.get(op.symbol)
     code = check_symbol(symbol) or check_form(op)
-    if code != _NONE or symbol is None:
+    if code is not _NONE or symbol is None:
         return code
     notional = notional_of(op, symbol)
     code = check_filters(op, symbol, notional)
-    if code != _NONE:
+    if code is not _NONE:
         return code
     if len(account.orders) >= state.policy.max_open_orders:
         return Reject.TOO_MANY_OPEN_ORDERS
@@ -70,8 +76,21 @@ def _accept(state: State, op: PlaceOrder, order_id: int, account: Account | None
         return need
     if account.available(need.asset) < need.amount:
         return Reject.INSUFFICIENT_BALANCE
-    change = account.change(need.asset, ChangeKind.Reserve, -need.amount, need.amount)
-    account.orders[order_id] = OpenOrder(order_id, op, symbol, need.quantity_lots, need.amount)
+    change = account.change(need.asset, _RESERVE, -need.amount, need.amount)
+    account.orders[order_id] = OpenOrder(
+        order_id,
+        account.user_id,
+        op.cid,
+        symbol,
+        op.side,
+        op.order_type,
+        op.time_in_force,
+        op.price_ticks,
+        need.quantity_lots,
+        op.quote_amount,
+        op.time_ms,
+        need.amount,
+    )
     _say_accepted(state, op, order_id, symbol, need.quantity_lots, change)
     return _NONE
 
@@ -139,20 +158,22 @@ def _reject(state: State, op: PlaceOrder, order_id: int, code: Reject) -> None:
     )
 
 
-def _remember(state: State, op: PlaceOrder, order_id: int, code: Reject) -> None:
+def _remember(state: State, op: PlaceOrder, account: Account, order_id: int, code: Reject) -> None:
+    # What many answers have in common is one object: they are many.
+    symbol = state.symbols.get(op.symbol)
     state.order_answers.add(
         OrderAnswer(
             state.now_ms,
-            op.user_id,
+            account.user_id,
             op.cid,
             order_id,
             code,
-            op.symbol,
+            symbol.settings.name if symbol is not None else op.symbol,
             op.side,
             op.order_type,
             op.time_in_force,
             op.self_trade_prevention,
-            0 if op.order_type == OrderType.Market else op.price_ticks,
+            0 if op.order_type is _MARKET else op.price_ticks,
             op.quantity_lots,
             op.quote_amount,
         )

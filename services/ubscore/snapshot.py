@@ -14,7 +14,7 @@ from services.domain.instruments import Asset, SymbolSettings, build_symbol
 from services.domain.orders import OrderType, Side, TimeInForce
 from services.domain.topics import TopicPartition
 from services.ubscore.accounts import Account, Balance, OpenOrder
-from services.ubscore.memory import AnswerMemory, OrderAnswer, TransferAnswer
+from services.ubscore.memory import OrderAnswer, OrderMemory, TransferAnswer, TransferMemory
 from services.ubscore.policy import Policy
 from services.ubscore.state import State
 
@@ -31,10 +31,10 @@ class _Order(msgspec.Struct, array_like=True, gc=False):
     price_ticks: int
     quantity_lots: int
     quote_amount: int
+    created_ms: int
     reserved: int
     filled_lots: int
     filled_tick_lots: int
-    created_ms: int
 
 
 class _Account(msgspec.Struct, array_like=True, gc=False):
@@ -66,7 +66,6 @@ class _State(msgspec.Struct, array_like=True, gc=False):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(_State)
-_FIELDS: Final = _Order.__struct_fields__
 
 
 def encode_state(state: State) -> bytes:
@@ -111,8 +110,8 @@ def decode_state(data: bytes) -> State:
     state.supply, state.transit = dict(packed.supply), dict(packed.transit)
     state.sequences = SourceSequences(dict(packed.sequences))
     state.said = {TopicPartition(topic, partition): last for topic, partition, last in packed.said}
-    state.order_answers = AnswerMemory(packed.order_answers)
-    state.transfer_answers = AnswerMemory(packed.transfer_answers)
+    state.order_answers = OrderMemory(packed.order_answers)
+    state.transfer_answers = TransferMemory(packed.transfer_answers)
     return state
 
 
@@ -133,10 +132,10 @@ def _pack_order(order: OpenOrder) -> _Order:
         order.price_ticks,
         order.quantity_lots,
         order.quote_amount,
+        order.created_ms,
         order.reserved,
         order.filled_lots,
         order.filled_tick_lots,
-        order.created_ms,
     )
 
 
@@ -148,10 +147,19 @@ def _unpack_account(state: State, packed: _Account) -> Account:
 
 
 def _unpack_order(state: State, user_id: int, packed: _Order) -> OpenOrder:
-    order = OpenOrder.__new__(OpenOrder)
-    order.user_id = user_id
-    for field in _FIELDS:
-        if field != "symbol":
-            setattr(order, field, getattr(packed, field))
-    order.symbol = state.symbols[packed.symbol]
-    return order
+    return OpenOrder(
+        packed.order_id,
+        user_id,
+        packed.cid,
+        state.symbols[packed.symbol],
+        packed.side,
+        packed.order_type,
+        packed.time_in_force,
+        packed.price_ticks,
+        packed.quantity_lots,
+        packed.quote_amount,
+        packed.created_ms,
+        packed.reserved,
+        packed.filled_lots,
+        packed.filled_tick_lots,
+    )

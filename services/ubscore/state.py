@@ -7,11 +7,10 @@ from services.domain.errors import InvariantError
 from services.domain.instruments import Asset, Symbol
 from services.domain.messages import CancelRequest, CommandRejected, Event, NewOrder
 from services.domain.money import MAX_AMOUNT, clamped
-from services.domain.orders import Side
 from services.domain.rejects import Reject
 from services.domain.topics import TopicPartition, account_shard, fee_account, order_account_shard
 from services.ubscore.accounts import Account, OpenOrder
-from services.ubscore.memory import AnswerMemory, OrderAnswer, TransferAnswer
+from services.ubscore.memory import OrderMemory, TransferMemory
 from services.ubscore.policy import DEFAULT_POLICY, Policy
 
 
@@ -40,8 +39,8 @@ class State:
         self.sequences = SourceSequences()
         self.said: dict[TopicPartition, int] = {}
         """The last sequence said to each output partition."""
-        self.order_answers: AnswerMemory[OrderAnswer] = AnswerMemory()
-        self.transfer_answers: AnswerMemory[TransferAnswer] = AnswerMemory()
+        self.order_answers: OrderMemory = OrderMemory()
+        self.transfer_answers: TransferMemory = TransferMemory()
         self.events: list[Event] = []
         """What the frame at hand says to balance.events; not part of the state between frames."""
         self.forwards: dict[int, list[NewOrder | CancelRequest]] = {}
@@ -65,7 +64,7 @@ class State:
         if account is None:
             return None
         if order_id == 0:
-            answer = self.order_answers.get((user_id, cid))
+            answer = self.order_answers.get(user_id, cid)
             order_id = answer.order_id if answer is not None else 0
         return account.orders.get(order_id)
 
@@ -90,9 +89,12 @@ class State:
         """What is reserved is what the open orders need."""
         rest = {asset: balance.reserved for asset, balance in account.balances.items()}
         for order in account.orders.values():
-            rest[order.symbol.quote.name if order.side == Side.Buy else order.symbol.base.name] -= order.reserved
+            asset = order.reserved_asset
+            rest[asset] = rest.get(asset, 0) - order.reserved
             if order_account_shard(order.order_id) != self.shard:
                 raise InvariantError(f"order {order.order_id} is in shard {self.shard}")
+            if order.reserved != order.reserved_for(order.quantity_lots - order.filled_lots):
+                raise InvariantError(f"order {order.order_id} reserves {order.reserved} units, which it does not need")
         for asset, units in rest.items():
             if units:
                 raise InvariantError(f"user {account.user_id}: {units} {asset} reserved for no open order")
