@@ -83,9 +83,10 @@ class UbsCore:
 
     @classmethod
     def restore(cls, data: bytes) -> Self:
-        """See `Core.restore`."""
+        """See `Core.restore`. Raises InvariantError when the state in `data` does not add up."""
         core = cls.__new__(cls)
         core._start_from(decode_state(data))
+        core.state.check()
         return core
 
     def digest(self) -> bytes:
