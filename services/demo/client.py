@@ -54,7 +54,7 @@ class Api:
         return self.call("POST", path, who, query, body)
 
     def call(self, method: str, path: str, who: int | None, query: dict[str, Any], body: Any = None) -> Any:
-        headers = {} if who is None else {"Authorization": f"Bearer {self._token(who)}"}
+        headers = {} if who is None else {"Authorization": f"Bearer {self.token(who)}"}
         try:
             response = self._http.request(method, path, params=query, json=body, headers=headers)
         except httpx.HTTPError as error:
@@ -81,7 +81,8 @@ class Api:
         self._tokens[who] = token
         return token
 
-    def _token(self, who: int) -> str:
+    def token(self, who: int) -> str:
+        """The bearer token of `who`."""
         known = self._tokens.get(who)
         return known or self.log_in(who, self._keys["admin"] if who == 0 else self._keys["users"][str(who)])
 
