@@ -77,9 +77,9 @@ async def _run(
     """Run until a signal or a failure; returns the failure's sentence, empty when it was a signal."""
     # Imported here so that a wrong argument is answered before the whole exchange is loaded.
     from services.runtime.local import LocalExchange
-    from services.runtime.process import tune_garbage_collection
+    from services.runtime.process import tune_process
 
-    tune_garbage_collection()
+    tune_process()
     asked = _signals()
     exchange = LocalExchange(settings, data_dir, logs=logs, demo=demo)
     failure = ""

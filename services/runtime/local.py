@@ -20,6 +20,7 @@ from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.adapters.store_sqlite import SqliteStore
 from services.config import Settings
 from services.domain.core import Core, Output
+from services.domain.errors import ExchangeError
 from services.domain.messages import Frame
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
 from services.gateway.app import create_app
@@ -75,6 +76,7 @@ class LocalExchange:
         self._lines = EventLines(logs if settings.log.events else None)
         self._event = logs.service("gateway").info if logs is not None else _no_event
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stopping = False
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._directories: list[FileDirectory] = []
         self._journals: list[Journal] = []
@@ -219,6 +221,7 @@ class LocalExchange:
 
         After a failure there is nothing to wait for: everything is just let go of.
         """
+        self._stopping = True
         await self._end("gateway", cancel=True)
         if not self._failed.done():
             await self._drain()
@@ -273,8 +276,13 @@ class LocalExchange:
         self._tasks[name] = task
 
     def _on_done(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+        if task.cancelled() or self._failed.done():
+            return
+        error = task.exception()
+        if error is not None:
             self._failed.set_exception(error)
+        elif not self._stopping:
+            self._failed.set_exception(ExchangeError(f"{task.get_name()} ended, and nobody had asked it to"))
 
     async def _end(self, name: str, *, cancel: bool = False) -> None:
         task = self._tasks.get(name)

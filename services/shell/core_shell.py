@@ -108,8 +108,13 @@ class CoreShell(Generic[C]):
 
     @property
     def snapshot_age_ms(self) -> int:
-        """Milliseconds since the last snapshot (or recovery)."""
+        """Milliseconds since the last snapshot fell due (or since recovery)."""
         return self._clock.time_ms() - self.snapshot_ms
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything was applied since the last snapshot."""
+        return self.core.next_offset != self._snapshot_offset
 
     async def recover(self) -> None:
         """Make the core again from snapshot and journal, and publish what it had not said yet.
@@ -133,7 +138,16 @@ class CoreShell(Generic[C]):
         self.snapshot_ms = self._clock.time_ms()
 
     async def _last_said(self, partition: TopicPartition, end: int | None) -> int:
-        """The last sequence of this core's on an output partition, looking from `end` on. 0: none found."""
+        """The last sequence of this core's on an output partition, looking from `end` on. 0: none found.
+
+        end: where the partition ended when the snapshot was taken.
+        """
+        log_end = await self._log.end(partition)
+        if end is not None and end > log_end:
+            raise InvariantError(
+                f"{self.core.source}: {partition} ended at offset {end} when the snapshot was taken, but ends at "
+                f"{log_end} now: this is not the log that it followed"
+            )
         offset = max(end or 0, await self._log.start(partition))
         last = 0
         while frames := await self._log.read(partition, offset):
@@ -168,7 +182,7 @@ class CoreShell(Generic[C]):
             await self._journal.append(frames)
             await self._journal.flush()
             await self._publish(self._apply(frames))
-            if self._clock.time_ms() - self.snapshot_ms >= self._snapshot_interval_ms:
+            if self.snapshot_age_ms >= self._snapshot_interval_ms:
                 await self.take_snapshot()
         await self.take_snapshot()
 
@@ -179,9 +193,14 @@ class CoreShell(Generic[C]):
             self._idle.cancel()
 
     async def _wait(self) -> None:
+        """Wait for the next frame; take the snapshot that falls due meanwhile."""
         self._idle = asyncio.ensure_future(self._log.wait(self.core.input, self.core.next_offset))
+        due_ms = self._snapshot_interval_ms - self.snapshot_age_ms
         try:
-            await self._idle
+            async with asyncio.timeout(max(0, due_ms) / 1000 if self.has_news else None):
+                await self._idle
+        except TimeoutError:
+            await self.take_snapshot()
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
@@ -223,7 +242,7 @@ class CoreShell(Generic[C]):
     async def take_snapshot(self) -> None:
         """Write a snapshot, unless nothing was applied since the last one."""
         self.snapshot_ms = self._clock.time_ms()
-        if self.core.next_offset == self._snapshot_offset:
+        if not self.has_news:
             return
         ends = [(*partition, await self._log.end(partition)) for partition in self._outputs]
         data = _SNAPSHOT_ENCODER.encode(ShellSnapshot(self.core.snapshot(), ends))
