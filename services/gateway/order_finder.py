@@ -6,9 +6,9 @@ from services.domain.rows import OrderRow
 from services.gateway.answers import OrderAnswer, order_from_row, order_from_view
 from services.gateway.gateway import Gateway
 
-PATIENCE_S: Final = 1.0
+PATIENCE_MS: Final = 1_000
 """How long the store may be behind what was already answered."""
-POLL_S: Final = 0.05
+POLL_MS: Final = 50
 
 
 class OrderFinder:
@@ -21,15 +21,17 @@ class OrderFinder:
         """The newest state of an order of this user, by id, or by client order id when `order_id` is 0."""
         reads = self._gateway.balances_of(user_id)
         row: OrderRow | None = None
-        for _ in range(round(PATIENCE_S / POLL_S)):
+        for _ in range(PATIENCE_MS // POLL_MS):
             view = await reads.open_order(user_id, order_id, cid)
             if view is not None:
                 return order_from_view(view, await self._gateway.catalogue.symbol(view.symbol))
             row = await self._stored(user_id, order_id, cid)
             if row is not None and not row.status.is_open:
                 break
-            # ubscore no longer has it, so the store is about to say how it ended.
-            await self._gateway.clock.sleep(POLL_S)
+            if self._gateway.clock.time_ms() - self._gateway.tracker.newest_ms >= PATIENCE_MS:
+                break
+            # ubscore does not have it (any more), but the store may be about to say how it ended.
+            await self._gateway.clock.sleep(POLL_MS / 1000)
         return None if row is None else order_from_row(row, await self._gateway.catalogue.symbol(row.symbol))
 
     async def _stored(self, user_id: int, order_id: int, cid: str) -> OrderRow | None:

@@ -148,6 +148,11 @@ class OutcomeTracker:
         """Commands that wait for their outcome."""
         return len(self._waiters)
 
+    @property
+    def newest_ms(self) -> int:
+        """When something was last said on any partition; 0 when nothing was since the start."""
+        return max(reader.newest_ms for reader in self._readers)
+
     async def lags(self) -> dict[str, str]:
         """What is wrong with the reading of each partition; empty when all is well."""
         found: dict[str, str] = {}
@@ -288,6 +293,8 @@ class _Reader:
         self.started = False
         self.error = ""
         """Why the log cannot be read at the moment."""
+        self.newest_ms = 0
+        """When a frame came last."""
         self._apply = apply
         self._sequences = SourceSequences()
         self._next_offset = 0
@@ -322,6 +329,7 @@ class _Reader:
                 self.error = str(error)
                 await clock.sleep(RETRY_S)
                 continue
+            self.newest_ms = clock.time_ms()
             for stored in frames:
                 self._take(decode_frame(self.partition.topic, stored.data), stored.offset)
 
