@@ -190,6 +190,10 @@ class MatcherEngine:
         self._report_sequences[shard] += len(reports)
         return Output(TopicPartition(BALANCE_OPERATIONS, shard), first_sequence, reports)
 
+    def remaining(self) -> dict[int, int]:
+        """What is left of every resting order, in lots, by order id."""
+        return {order_id: order.remaining_lots for order_id, order in self._orders.items()}
+
     def depth(self, symbol: str, limit: int) -> DepthView:
         """A book's best `limit` levels a side; empty when the symbol never had an order."""
         book = self._books.get(symbol)

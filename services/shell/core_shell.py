@@ -15,7 +15,7 @@ from services.adapters.journal_format import state_digest
 from services.adapters.ports import Append, Clock, Log, StoredFrame
 from services.domain.core import Core, Output
 from services.domain.errors import GapError, InvariantError
-from services.domain.messages import Frame, decode_frame, encode_frame
+from services.domain.messages import Frame, decode_frame, decode_header, encode_frame
 from services.domain.topics import TopicPartition
 
 MAX_FRAME_RECORDS: Final = 1_000
@@ -56,16 +56,8 @@ class ShellSnapshot(msgspec.Struct, array_like=True):
     output_ends: list[tuple[str, int, int]]
 
 
-class _FrameHeader(msgspec.Struct, array_like=True):
-    version: int
-    source: str
-    first_sequence: int
-    records: list[msgspec.Raw]
-
-
 _SNAPSHOT_ENCODER = msgspec.msgpack.Encoder()
 _SNAPSHOT_DECODER = msgspec.msgpack.Decoder(ShellSnapshot)
-_HEADER_DECODER = msgspec.msgpack.Decoder(_FrameHeader)
 
 C = TypeVar("C", bound=Core)
 
@@ -152,7 +144,7 @@ class CoreShell(Generic[C]):
         last = 0
         while frames := await self._log.read(partition, offset):
             for stored in frames:
-                header = _HEADER_DECODER.decode(stored.data)
+                header = decode_header(stored.data)
                 if header.source == self.core.source:
                     last = max(last, header.first_sequence + len(header.records) - 1)
             offset = frames[-1].offset + 1

@@ -19,7 +19,7 @@ from services.domain.messages import (
     decode_frame,
 )
 from services.domain.orders import OrderStatus, Side
-from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS, TopicPartition
+from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS, TopicPartition, matcher_source, ubscore_source
 from services.matcher.chain import ChainVerifier
 from services.verify.report import Check
 
@@ -34,6 +34,7 @@ class Tables:
         self.ledger: dict[Row, Row] = {}
         self.trades: dict[Row, Row] = {}
         self.orders: dict[Row, Row] = {}
+        self.updates: dict[Row, Row] = {}
         self.statistics: dict[Row, list[int]] = {}
 
     @property
@@ -73,17 +74,21 @@ class Tables:
             event.engine_sequence,
         )
 
-    def add_refusal(self, event: Any, shard: int) -> None:
+    def add_refusal(self, event: Any, shard: int, sequence: int) -> None:
         """Count one record of balance.events for order_history's tables."""
         if isinstance(event, OrderRejected):
             self.orders[event.user_id, event.order_id] = (OrderStatus.Rejected, 0, 0)
+            update = (event.user_id, event.order_id, OrderStatus.Rejected, 0, 0)
+            self.updates[ubscore_source(shard), sequence, 0] = update
             self._count(event.user_id, -1 - shard, OrderStatus.Rejected)
 
-    def add_result(self, body: MatchBody, shard: int) -> None:
+    def add_result(self, body: MatchBody, shard: int, sequence: int) -> None:
         """Count one result of a matcher for order_history's tables."""
-        for update in body.updates:
+        for part, update in enumerate(body.updates):
             state = (update.status, update.filled_lots, update.filled_tick_lots)
             self.orders[update.user_id, update.order_id] = state
+            seen = (update.user_id, update.order_id, update.status, update.filled_lots, update.trade_id)
+            self.updates[matcher_source(shard), sequence, part] = seen
             self._count(update.user_id, shard, update.status)
 
     def _count(self, user_id: int, shard: int, status: OrderStatus) -> None:
@@ -126,10 +131,10 @@ class Recount:
         tables = self.tables
         for shard in range(self._account_shards):
             partition = TopicPartition(BALANCE_EVENTS, shard)
-            async for event in self._records(partition, await self._progress("settlement", partition)):
+            async for _, event in self._records(partition, await self._progress("settlement", partition)):
                 tables.add_event(event)
-            async for event in self._records(partition, await self._progress("order_history", partition)):
-                tables.add_refusal(event, shard)
+            async for sequence, event in self._records(partition, await self._progress("order_history", partition)):
+                tables.add_refusal(event, shard, sequence)
         return [await self._walk_chain(shard) for shard in range(self._matcher_shards)]
 
     async def _progress(self, reader: str, partition: TopicPartition) -> int:
@@ -149,19 +154,19 @@ class Recount:
                     if broken := chain.feed(result):
                         return Check(name, False, f"offset {stored.offset}: {broken.reason}")
                     if stored.offset < visible:
-                        self.tables.add_result(result.decode_body(), shard)
+                        self.tables.add_result(result.decode_body(), shard, result.sequence)
             offset = frames[-1].offset + 1
         return Check(name, True, f"{chain.sequence:,} links, the last {chain.hash.hex()}")
 
-    async def _records(self, partition: TopicPartition, until: int) -> AsyncIterator[Any]:
-        """The records before offset `until`, repeats dropped."""
+    async def _records(self, partition: TopicPartition, until: int) -> AsyncIterator[tuple[int, Any]]:
+        """The records before offset `until` with their sequences, repeats dropped."""
         sequences, offset = SourceSequences(), await self._log.start(partition)
         while offset < until:
             for stored in await self._log.read(partition, offset, min(256, until - offset)):
                 frame = decode_frame(partition.topic, stored.data)
                 repeats = sequences.repeats(frame.source, frame.first_sequence, len(frame.records))
-                for record in frame.records[repeats:]:
-                    yield record
+                for i in range(repeats, len(frame.records)):
+                    yield frame.first_sequence + i, frame.records[i]
                 offset = stored.offset + 1
 
 
@@ -173,6 +178,7 @@ async def compare_tables(tables: Tables, store: AuditStore) -> list[Check]:
         await _compare("settled_trades", tables.trades, store.all_trades(), _trade),
         await _compare("active_orders", tables.active, store.all_active_orders(), _order),
         await _compare("order_history", tables.orders, store.all_orders(), _order),
+        await _compare("order_updates_stream", tables.updates, store.all_order_updates(), _update),
         await _compare(
             "order_statistics",
             {key: tuple(counts) for key, counts in tables.statistics.items()},
@@ -199,6 +205,11 @@ def _trade(row: Any) -> tuple[Row, Row]:
 
 def _order(row: Any) -> tuple[Row, Row]:
     return (row.user_id, row.order_id), (row.status, row.filled_lots, row.filled_tick_lots)
+
+
+def _update(row: Any) -> tuple[Row, Row]:
+    state = (row.user_id, row.order_id, row.status, row.filled_lots, row.trade_id)
+    return (row.source, row.sequence, row.part), state
 
 
 def _statistics(row: Any) -> tuple[Row, Row]:

@@ -12,19 +12,11 @@ import msgspec
 
 from services.adapters.ports import Log
 from services.domain.core import Core, Output
-from services.domain.messages import decode_frame
+from services.domain.errors import InvariantError, LogError
+from services.domain.messages import Frame, decode_frame, decode_header
 from services.domain.topics import TopicPartition
 from services.verify.report import Check
 
-
-class _FrameHeader(msgspec.Struct, array_like=True):
-    version: int
-    source: str
-    first_sequence: int
-    records: list[msgspec.Raw]
-
-
-_HEADER_DECODER = msgspec.msgpack.Decoder(_FrameHeader)
 _ENCODER = msgspec.msgpack.Encoder()
 
 C = TypeVar("C", bound=Core)
@@ -63,14 +55,14 @@ class SaidRecords:
             self._offset = await self._log.start(self._partition)
         frames = await self._log.read(self._partition, self._offset)
         for stored in frames:
-            header = _HEADER_DECODER.decode(stored.data)
+            header = decode_header(stored.data)
             if header.source == self._source:
                 self._add(header, stored.offset)
         if frames:
             self._offset = frames[-1].offset + 1
         return bool(frames)
 
-    def _add(self, header: _FrameHeader, offset: int) -> None:
+    def _add(self, header: Frame[msgspec.Raw], offset: int) -> None:
         if header.first_sequence > self.last + 1:
             raise Difference(
                 f"{self._partition} offset {offset}: {self._source} goes on at sequence {header.first_sequence}, "
@@ -107,8 +99,8 @@ class Refold(Generic[C]):
             await self._fold(until)
             if not live:
                 await self._expect_no_more()
-        except Difference as difference:
-            return Check(name, False, str(difference))
+        except (Difference, LogError, InvariantError) as error:
+            return Check(name, False, str(error))
         unsaid = f", {self.unsaid} not published yet" if self.unsaid else ""
         return Check(name, True, f"{self.records:,} records from {until:,} frames{unsaid}")
 

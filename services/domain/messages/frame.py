@@ -36,11 +36,17 @@ _DECODERS: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {
     ORDERS: msgspec.msgpack.Decoder(Frame[OrderCommand]),
     ENGINE_OUTPUTS: msgspec.msgpack.Decoder(Frame[MatchResult]),
 }
+_HEADER_DECODER: Final = msgspec.msgpack.Decoder(Frame[msgspec.Raw])
 
 
 def encode_frame(source: str, first_sequence: int, records: list[Any]) -> bytes:
     """The bytes of one log message."""
     return _ENCODER.encode(Frame(FRAME_VERSION, source, first_sequence, records))
+
+
+def decode_header(data: bytes) -> Frame[msgspec.Raw]:
+    """A frame whose records stay encoded: who said how much, of any topic. Raises LogError as `decode_frame`."""
+    return _checked("log message", _HEADER_DECODER, data)
 
 
 def decode_frame(topic: str, data: bytes) -> Frame[Any]:
@@ -49,10 +55,14 @@ def decode_frame(topic: str, data: bytes) -> Frame[Any]:
     Raises LogError when it is none, or of a version that this program does not know: a log that cannot be read
     must stop its reader, never be skipped.
     """
+    return _checked(topic, _DECODERS[topic], data)
+
+
+def _checked(what: str, decoder: msgspec.msgpack.Decoder[Frame[R]], data: bytes) -> Frame[R]:
     try:
-        frame: Frame[Any] = _DECODERS[topic].decode(data)
+        frame = decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise LogError(f"{topic}: not a frame: {error}") from error
+        raise LogError(f"{what}: not a frame: {error}") from error
     if frame.version != FRAME_VERSION:
-        raise LogError(f"{topic}: frame version {frame.version}, this program reads {FRAME_VERSION}")
+        raise LogError(f"{what}: frame version {frame.version}, this program reads {FRAME_VERSION}")
     return frame

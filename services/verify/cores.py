@@ -1,0 +1,27 @@
+"""Whether the two cores agree on which orders are open, and on how much of each is left."""
+
+from services.matcher.engine import MatcherEngine
+from services.ubscore.state import State
+from services.verify.report import Check
+
+
+def check_open_orders(state: State, engine: MatcherEngine) -> Check:
+    """Compare ubscore's open orders with the matcher's books.
+
+    What is on its way between the two (an order the matcher has not seen, a report ubscore has not) is not a
+    difference: an order that only one of them has is counted, one that both have must not differ the wrong way.
+    """
+    name = "open orders: ubscore and the matcher agree"
+    resting = engine.remaining()
+    under_way = 0
+    for account in state.accounts.values():
+        for order in account.orders.values():
+            left = resting.pop(order.order_id, None)
+            expected = order.quantity_lots - order.filled_lots
+            if left is not None and left > expected:
+                return Check(name, False, f"order {order.order_id}: {left} lots in the book, {expected} in ubscore")
+            under_way += left != expected
+    if resting:
+        return Check(name, False, f"order {min(resting)} is in a book, but not open in ubscore")
+    moving = f", {under_way} under way" if under_way else ""
+    return Check(name, True, f"{engine.open_orders:,} in the books{moving}")

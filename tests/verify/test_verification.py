@@ -1,0 +1,145 @@
+"""`exchange verify` on real data folders: whole ones pass, and nothing that is changed in one stays unseen."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.adapters.journal_format import decode_snapshot, encode_snapshot, state_digest
+from services.cli import app
+from services.runtime.verification import verify_folder
+from services.verify.report import Check
+from tests.support.aio import run_async
+from tests.support.exchanges import running
+
+
+async def _verify(folder: Path) -> list[Check]:
+    return [check async for check in verify_folder(folder, live=False)]
+
+
+async def _make(folder: Path) -> None:
+    async with running(folder) as venue:
+        await venue.trade_a_little()
+        await venue.deposit(1001, "t-1", "BTC", 5)
+
+
+@run_async
+async def test_verify_stopped_exchange_passes_every_check(tmp_path: Path) -> None:
+    await _make(tmp_path)
+    checks = await _verify(tmp_path)
+    assert [check for check in checks if not check.ok] == []
+    assert len(checks) >= 17
+
+
+@run_async
+async def test_verify_running_exchange_passes_every_check(tmp_path: Path) -> None:
+    async with running(tmp_path) as venue:
+        await venue.trade_a_little()
+        checks = [check async for check in verify_folder(tmp_path, live=True)]
+    assert [check for check in checks if not check.ok] == []
+
+
+def _sql(statement: str) -> Callable[[Path], None]:
+    def tamper(folder: Path) -> None:
+        with sqlite3.connect(folder / "store.sqlite3") as store:
+            assert store.execute(statement).rowcount >= 1
+
+    return tamper
+
+
+_ONE_LEDGER_ROW = "user_id = 1001 AND asset_id = 'USDT' AND seq = 3"
+
+_STORE_TAMPERINGS = [
+    ("UPDATE user_balances SET available = available + 1 WHERE user_id = 1001 AND asset_id = 'BTC'", "user_balances"),
+    ("DELETE FROM user_balances WHERE user_id = 1002 AND asset_id = 'USDT'", "user_balances"),
+    (f"UPDATE balance_ledger SET available_delta = available_delta - 1 WHERE {_ONE_LEDGER_ROW}", "balance_ledger"),
+    (f"DELETE FROM balance_ledger WHERE {_ONE_LEDGER_ROW}", "balance_ledger"),
+    ("UPDATE settled_trades SET buyer_fee = 0 WHERE trade_id = 1", "settled_trades"),
+    ("DELETE FROM settled_trades WHERE trade_id = 2", "settled_trades"),
+    ("DELETE FROM active_orders WHERE order_id = (SELECT max(order_id) FROM active_orders)", "active_orders"),
+    ("UPDATE order_history SET filled_lots = 1 WHERE order_id = 1", "order_history"),
+    ("DELETE FROM order_updates_stream WHERE sequence = 5", "order_updates_stream"),
+    ("UPDATE order_statistics SET filled = filled + 1 WHERE user_id = 1001", "order_statistics"),
+    ("UPDATE settlement_progress SET next_offset = next_offset - 1 WHERE reader = 'settlement'", "store: "),
+]
+
+
+@pytest.mark.parametrize(("statement", "check"), _STORE_TAMPERINGS, ids=[name for _, name in _STORE_TAMPERINGS])
+@run_async
+async def test_verify_store_row_changed_fails_that_table(tmp_path: Path, statement: str, check: str) -> None:
+    await _make(tmp_path)
+    _sql(statement)(tmp_path)
+    failed = [found for found in await _verify(tmp_path) if not found.ok]
+    assert any(check in found.name for found in failed), failed
+
+
+def _flip_in_log(topic: str, which: str) -> Callable[[Path], None]:
+    """Flip one byte in the middle of a frame of the log that holds output of a core."""
+
+    def tamper(folder: Path) -> None:
+        with sqlite3.connect(folder / "log.sqlite3") as log:
+            partition = log.execute("SELECT id FROM partitions WHERE topic = ?", (topic,)).fetchone()[0]
+            offset, data = log.execute(
+                f"SELECT offset, data FROM frames WHERE partition = ? ORDER BY offset {which} LIMIT 1", (partition,)
+            ).fetchone()
+            changed = bytearray(data)
+            changed[-3] ^= 0x01
+            log.execute(
+                "UPDATE frames SET data = ? WHERE partition = ? AND offset = ?", (bytes(changed), partition, offset)
+            )
+
+    return tamper
+
+
+@pytest.mark.parametrize("topic", ["balance.events", "orders", "engine.outputs"])
+@pytest.mark.parametrize("which", ["ASC", "DESC"])
+@run_async
+async def test_verify_log_byte_changed_fails(tmp_path: Path, topic: str, which: str) -> None:
+    await _make(tmp_path)
+    _flip_in_log(topic, which)(tmp_path)
+    assert [check for check in await _verify(tmp_path) if not check.ok]
+
+
+@run_async
+async def test_verify_snapshot_of_another_state_fails_although_its_checksums_are_right(tmp_path: Path) -> None:
+    """Somebody made a snapshot that is well-formed and wrong: only the fold of the log can tell."""
+    await _make(tmp_path)
+    path = max((tmp_path / "ubscore-0").glob("snapshot-*.snap"))
+    snapshot = decode_snapshot(path.read_bytes(), path.name)
+    data = snapshot.data.replace(b"demo_1001_BTC", b"demo_9991_BTC")
+    assert data != snapshot.data
+    path.write_bytes(encode_snapshot(snapshot._replace(data=data, digest=state_digest(data))))
+    failed = [check.name for check in await _verify(tmp_path) if not check.ok]
+    assert failed == ["ubscore-0: snapshots and journal have the log's digests"]
+
+
+@run_async
+async def test_verify_snapshot_byte_changed_fails(tmp_path: Path) -> None:
+    await _make(tmp_path)
+    path = max((tmp_path / "matcher-0").glob("snapshot-*.snap"))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    assert [check.name for check in await _verify(tmp_path) if not check.ok] == [
+        "matcher-0: snapshots and journal have the log's digests"
+    ]
+
+
+def test_verify_command_whole_folder_exits_zero_and_changed_one_exits_one(tmp_path: Path) -> None:
+    run_async(_make)(tmp_path)
+    whole = CliRunner().invoke(app, ["verify", "--data-dir", str(tmp_path)])
+    assert whole.exit_code == 0, whole.output
+    assert "checks passed" in whole.output
+    _sql("UPDATE user_balances SET reserved = reserved + 1 WHERE user_id = 1001 AND asset_id = 'BTC'")(tmp_path)
+    changed = CliRunner().invoke(app, ["verify", "--data-dir", str(tmp_path)])
+    assert changed.exit_code == 1
+    assert "checks failed" in changed.output
+
+
+def test_verify_command_folder_without_exchange_says_so(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["verify", "--data-dir", str(tmp_path / "none")])
+    assert result.exit_code != 0
+    assert "holds no exchange" in str(result.exception)
+    assert not (tmp_path / "none").exists()
