@@ -42,7 +42,9 @@ class LiveExchange:
             self.exchange = LocalExchange(Settings(), self._data_dir, demo=True)
             await self.exchange.start()
             self.credentials: Credentials = read_credentials(self._data_dir)
-            listener = socket.create_server(("127.0.0.1", 0))
+            # Said to be TCP: else asyncio does not switch Nagle's algorithm off, and every answer takes 40 ms.
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listener.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self._server = uvicorn.Server(uvicorn.Config(self.exchange.app, log_level="error", lifespan="off"))
         except BaseException as error:
