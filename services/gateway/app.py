@@ -31,6 +31,7 @@ from services.gateway.openapi import document
 from services.gateway.order_finder import OrderFinder
 from services.gateway.order_queries import OrderQueries
 from services.gateway.orders import OrderCalls
+from services.gateway.state_admin import StateAdminCalls
 from services.gateway.trades import TradeCalls
 from services.gateway.transfers import TransferCalls
 from services.gateway.users_admin import UserAdminCalls
@@ -79,6 +80,7 @@ def _calls(gateway: Gateway) -> list[Call]:
         MarketDataCalls(gateway),
         UserAdminCalls(gateway),
         InstrumentAdminCalls(gateway),
+        StateAdminCalls(gateway),
         HealthCalls(gateway),
     )
     return [call for noun in nouns for call in noun.calls()]

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.domain.rejects import Reject
-from services.gateway.answers import BalancesAnswer, LedgerAnswer, answer, balance_answer, ledger_entry
+from services.gateway.answers import BalancesAnswer, LedgerAnswer, answer
 from services.gateway.bodies import LedgerQuery, UserQuery
 from services.gateway.calls import Call, admit
 from services.gateway.cursors import parse_cursor
@@ -13,6 +13,7 @@ from services.gateway.errors import rejected
 from services.gateway.gateway import Gateway
 from services.gateway.keys import Scope
 from services.gateway.reading import parse_query
+from services.gateway.rendering import balance_answer, ledger_entry
 
 
 class BalanceCalls:

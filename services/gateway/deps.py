@@ -69,7 +69,7 @@ class GatewayDeps:
     """Everything that `create_app` needs.
 
     balances, books: by account shard and by matcher shard. health: the state of each component of this process by
-    its name; "running" is good, everything else says why the exchange is not ready. event: see EventLogger.
+    its name; "running" is good, everything else says why the exchange is not ready. digests: of each core of this process, its source, next offset and digest. event: see EventLogger.
     request_prefix: PREFIX_BITS random bits, new at every start (`secrets.randbits(PREFIX_BITS)`).
     """
 
@@ -82,5 +82,6 @@ class GatewayDeps:
     config: GatewayConfig
     request_prefix: int
     health: Callable[[], Mapping[str, str]] = field(default=dict)
+    digests: Callable[[], Sequence[tuple[str, int, bytes]]] = field(default=list)
     event: EventLogger = field(default=lambda event, **fields: None)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -8,13 +8,14 @@ from starlette.responses import Response
 from services.domain.errors import FormatError
 from services.domain.instruments import Asset, SymbolSettings, SymbolStatus, build_symbol, check_asset
 from services.domain.messages import CommandRejected, SetAsset, SetPolicy, SetSymbol
-from services.gateway.answers import AssetAnswer, PolicyAnswer, SymbolAnswer, answer, symbol_answer
+from services.gateway.answers import AssetAnswer, PolicyAnswer, SymbolAnswer, answer
 from services.gateway.bodies import AssetBody, NoQuery, PolicyBody, SymbolBody
 from services.gateway.calls import Admitted, Call, admit
 from services.gateway.errors import ApiError, Code, bad_input, rejected
 from services.gateway.gateway import Gateway
 from services.gateway.keys import Scope
 from services.gateway.reading import parse_body, parse_query
+from services.gateway.rendering import symbol_answer
 
 
 class InstrumentAdminCalls:

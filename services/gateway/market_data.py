@@ -3,11 +3,12 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.answers import AssetAnswer, DepthAnswer, InstrumentsAnswer, answer, symbol_answer
+from services.gateway.answers import AssetAnswer, DepthAnswer, InstrumentsAnswer, answer
 from services.gateway.bodies import DepthQuery, NoQuery
 from services.gateway.calls import Call, admit_anybody
 from services.gateway.gateway import Gateway
 from services.gateway.reading import parse_query
+from services.gateway.rendering import symbol_answer
 
 
 class MarketDataCalls:

@@ -3,8 +3,9 @@
 from typing import Final
 
 from services.domain.rows import OrderRow
-from services.gateway.answers import OrderAnswer, order_from_row, order_from_view
+from services.gateway.answers import OrderAnswer
 from services.gateway.gateway import Gateway
+from services.gateway.rendering import order_from_row, order_from_view
 
 PATIENCE_MS: Final = 1_000
 """How long the store may be behind what was already answered."""

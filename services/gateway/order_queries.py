@@ -8,15 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.domain.rows import OrderRow
-from services.gateway.answers import (
-    OrderAnswer,
-    OrdersAnswer,
-    StatisticsAnswer,
-    answer,
-    order_from_row,
-    order_from_view,
-    statistics_answer,
-)
+from services.gateway.answers import OrderAnswer, OrdersAnswer, StatisticsAnswer, answer
 from services.gateway.bodies import FindOrderQuery, HistoryQuery, OrdersQuery, UserQuery
 from services.gateway.calls import Call, admit
 from services.gateway.cursors import parse_cursor
@@ -25,6 +17,7 @@ from services.gateway.gateway import Gateway
 from services.gateway.keys import Scope
 from services.gateway.order_finder import OrderFinder
 from services.gateway.reading import parse_query
+from services.gateway.rendering import order_from_row, order_from_view, statistics_answer
 
 _ORDER_ID: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 

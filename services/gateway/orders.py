@@ -21,7 +21,7 @@ from services.domain.messages import (
 )
 from services.domain.orders import OrderStatus, OrderType, SelfTradePrevention, Side, TimeInForce
 from services.domain.rejects import Reject
-from services.gateway.answers import AckAnswer, OrderAnswer, OrdersAnswer, answer, order_from_update, taker_fills
+from services.gateway.answers import AckAnswer, OrderAnswer, OrdersAnswer, answer
 from services.gateway.bodies import CancelAllBody, CancelBody, OrderBody, UserQuery
 from services.gateway.calls import Admitted, Call, admit
 from services.gateway.decimals import parse_amount, parse_price, parse_quantity
@@ -32,6 +32,7 @@ from services.gateway.order_finder import OrderFinder
 from services.gateway.outcomes import Outcome
 from services.gateway.pricing import protection_price, reference_price
 from services.gateway.reading import parse_body, parse_query
+from services.gateway.rendering import order_from_update, taker_fills
 
 _SIDES = {side.name: side for side in Side}
 _TYPES = {kind.name: kind for kind in OrderType}

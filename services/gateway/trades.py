@@ -4,7 +4,7 @@ from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.answers import TradesAnswer, answer, own_trade, public_trade
+from services.gateway.answers import TradesAnswer, answer
 from services.gateway.bodies import TradesQuery
 from services.gateway.calls import Call, admit, admit_anybody
 from services.gateway.cursors import parse_cursor
@@ -12,6 +12,7 @@ from services.gateway.errors import Code, bad_input
 from services.gateway.gateway import Gateway
 from services.gateway.keys import Scope
 from services.gateway.reading import parse_query, read_query
+from services.gateway.rendering import own_trade, public_trade
 
 
 class TradeCalls:

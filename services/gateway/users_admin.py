@@ -9,7 +9,7 @@ from starlette.responses import Response
 from services.domain.messages import CommandRejected, CreateUser, SetUserStatus, UserUpdated
 from services.domain.money import MAX_AMOUNT
 from services.domain.rejects import Reject
-from services.gateway.answers import KeyAnswer, KeysAnswer, UserAnswer, answer, key_answer
+from services.gateway.answers import KeyAnswer, KeysAnswer, UserAnswer, answer
 from services.gateway.auth import Caller
 from services.gateway.bodies import EmptyBody, NewKeyBody, NewUserBody, NoQuery
 from services.gateway.calls import Admitted, Call, admit
@@ -17,6 +17,7 @@ from services.gateway.errors import bad_input, not_found, rejected
 from services.gateway.gateway import Gateway
 from services.gateway.keys import Scope, parse_public_key
 from services.gateway.reading import parse_body, parse_query
+from services.gateway.rendering import key_answer
 
 _USER_ID: Final = re.compile(r"[0-9]{1,19}", re.ASCII)
 
