@@ -17,11 +17,12 @@ import uvloop
 from rich.console import Console
 
 from services.adapters.logs import Logs
-from services.cli.local_banner import show_banner
+from services.cli.local_banner import base_url, show_banner
 from services.cli.local_guards import bound, describe, locked
 from services.config import Settings, load_settings
 from services.domain.errors import ConfigError
 from services.runtime.credentials import read_credentials
+from services.runtime.layout import ADDRESS_FILE
 
 GRACE_SECONDS: Final = 10
 """How long requests that are being answered may still take when the exchange stops."""
@@ -106,6 +107,7 @@ async def _serve(exchange: Any, listener: socket.socket, data_dir: Path, asked: 
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     failing = asyncio.create_task(exchange.wait_failed())
     stopping = asyncio.create_task(asked.wait())
+    (data_dir / ADDRESS_FILE).write_text(base_url(listener))
     show_banner(console, listener, read_credentials(data_dir))
     await asyncio.wait([serving, failing, stopping], return_when=asyncio.FIRST_COMPLETED)
     if stopping.done():

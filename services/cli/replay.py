@@ -95,7 +95,7 @@ async def _run(
     finally:
         await exchange.stop()
     with console.status("Verifying everything from the log …"):
-        return report, [check async for check in verify_folder(folder, live=False)]
+        return report, [check async for check in verify_folder(folder)]
 
 
 async def _play(exchange: "LocalExchange", plan: Plan, rows: list[BookRow] | None, console: Console) -> Report:

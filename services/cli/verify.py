@@ -34,11 +34,13 @@ def verify(
 
 async def _run(data_dir: Path, console: Console) -> list[Check]:
     # Imported here so that a wrong argument is answered before both cores are loaded.
+    from services.runtime.live_state import live_digests
     from services.runtime.verification import verify_folder
 
     checks = []
+    in_memory = await live_digests(data_dir) if _is_running(data_dir) else None
     with console.status("Folding the log …") as status:
-        async for check in verify_folder(data_dir, live=_is_running(data_dir)):
+        async for check in verify_folder(data_dir, in_memory):
             checks.append(check)
             status.update(f"{check.name} …")
     return checks

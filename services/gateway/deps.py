@@ -69,7 +69,8 @@ class GatewayDeps:
     """Everything that `create_app` needs.
 
     balances, books: by account shard and by matcher shard. health: the state of each component of this process by
-    its name; "running" is good, everything else says why the exchange is not ready. digests: of each core of this process, its source, next offset and digest. event: see EventLogger.
+    its name; "running" is good, everything else says why the exchange is not ready. event: see EventLogger.
+    digests: of each core of this process, its source, next offset and digest.
     request_prefix: PREFIX_BITS random bits, new at every start (`secrets.randbits(PREFIX_BITS)`).
     """
 

@@ -3,9 +3,11 @@
 log.sqlite3            the log: all topics
 store.sqlite3          what settlement, order_history and the gateway's keys write
 ubscore-0, matcher-0   journals and snapshots of the cores
+address                where the running exchange answers, such as http://127.0.0.1:3001
 """
 
 from typing import Final
 
 LOG_FILE: Final = "log.sqlite3"
 STORE_FILE: Final = "store.sqlite3"
+ADDRESS_FILE: Final = "address"

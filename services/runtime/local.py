@@ -156,6 +156,7 @@ class LocalExchange:
             config=gateway_config(self.settings, self._secrets),
             request_prefix=secrets.randbits(PREFIX_BITS),
             health=self.health,
+            digests=self.digests,
             event=self._event,
             registry=self.metrics.registry,
         )
@@ -211,6 +212,11 @@ class LocalExchange:
             if states.get(name) == _RUNNING:
                 states[name] = history.state
         return states
+
+    def digests(self) -> list[tuple[str, int, bytes]]:
+        """(source, next offset, digest) of each core, all at this moment."""
+        cores: list[Core] = [self.ubscore.core, self.matcher.core]
+        return [(core.source, core.next_offset, core.digest()) for core in cores]
 
     async def wait_failed(self) -> None:
         """Return never; raise what stopped a service."""

@@ -26,7 +26,7 @@ async def replayed(folder: Path, messages: list[Message], rows: list[BookRow] | 
         report = await player.play(rows)
     finally:
         await exchange.stop()
-    assert [check for check in [check async for check in verify_folder(folder, live=False)] if not check.ok] == []
+    assert [check for check in [check async for check in verify_folder(folder)] if not check.ok] == []
     return report
 
 

@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from services.adapters.journal_format import decode_snapshot, encode_snapshot, state_digest
 from services.cli import app
+from services.domain.errors import ExchangeError
+from services.runtime.live_state import live_digests
 from services.runtime.verification import verify_folder
 from services.verify.report import Check
 from tests.support.aio import run_async
@@ -16,7 +18,7 @@ from tests.support.exchanges import running
 
 
 async def _verify(folder: Path) -> list[Check]:
-    return [check async for check in verify_folder(folder, live=False)]
+    return [check async for check in verify_folder(folder)]
 
 
 async def _make(folder: Path) -> None:
@@ -37,8 +39,29 @@ async def test_verify_stopped_exchange_passes_every_check(tmp_path: Path) -> Non
 async def test_verify_running_exchange_passes_every_check(tmp_path: Path) -> None:
     async with running(tmp_path) as venue:
         await venue.trade_a_little()
-        checks = [check async for check in verify_folder(tmp_path, live=True)]
+        in_memory = {source: (offset, digest) for source, offset, digest in venue.exchange.digests()}
+        await venue.trade_a_little()
+        checks = [check async for check in verify_folder(tmp_path, in_memory)]
     assert [check for check in checks if not check.ok] == []
+    assert any("memory has the log's digest" in check.name for check in checks)
+
+
+@run_async
+async def test_verify_running_exchange_whose_memory_differs_fails(tmp_path: Path) -> None:
+    async with running(tmp_path) as venue:
+        await venue.trade_a_little()
+        in_memory = {source: (offset, bytes(32)) for source, offset, _ in venue.exchange.digests()}
+        failed = [check.name async for check in verify_folder(tmp_path, in_memory) if not check.ok]
+    assert failed == ["ubscore-0: memory has the log's digest", "matcher-0: memory has the log's digest"]
+
+
+@run_async
+async def test_live_digests_without_exchange_says_so(tmp_path: Path) -> None:
+    async with running(tmp_path):
+        pass
+    (tmp_path / "address").write_text("http://127.0.0.1:9")
+    with pytest.raises(ExchangeError, match="does not tell its state"):
+        await live_digests(tmp_path)
 
 
 def _sql(statement: str) -> Callable[[Path], None]:
