@@ -51,9 +51,12 @@ class PartitionReader:
             try:
                 if not self.started:
                     await self._start(log)
+                elif self.error:
+                    await log.end(self.partition)
+                # The log answers again. That cannot wait for the next frame: while no command is taken, none may come.
+                self.error = ""
                 await log.wait(self.partition, self._next_offset)
                 frames = await log.read(self.partition, self._next_offset)
-                self.error = ""
             except LogError as error:
                 # The log may come back; until then the gateway is not ready and takes no commands.
                 self.error = str(error)

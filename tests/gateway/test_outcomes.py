@@ -295,3 +295,19 @@ def test_log_that_cannot_be_read_makes_it_not_ready_until_it_can() -> None:
         assert await bench.tracker.lags() == {}
 
     run(story)
+
+
+def test_log_that_failed_at_the_start_makes_it_ready_again_without_a_new_frame() -> None:
+    async def main() -> None:
+        bench = Bench()
+        await bench.say(BALANCE_EVENTS, 0, UserUpdated(9, 5, 9, False))
+        bench.log.read_failures = [LogError("broker gone")]
+        task = asyncio.create_task(bench.tracker.run())
+        await settle()
+        assert not bench.tracker.started
+        await bench.clock.advance(0.3)
+        assert bench.tracker.started
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(main())
