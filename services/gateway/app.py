@@ -9,6 +9,7 @@ The application starts nothing by itself; without the running task, commands get
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -46,8 +47,9 @@ def create_app(deps: GatewayDeps) -> FastAPI:
     """The REST API. `app.state.gateway` is its Gateway, whose `run` must be kept running beside it."""
     gateway = Gateway(deps)
     calls = _calls(gateway)
+    # The documentation page brings its scripts along: it works where there is no internet.
     # Unknown paths must get our errors, so FastAPI's redirects from /path/ to /path are off.
-    app = FastAPI(title=TITLE, version=VERSION, redirect_slashes=False)
+    app = FastAPIOffline(title=TITLE, version=VERSION, redirect_slashes=False)
     for call in calls:
         # Plain routes: reading and documents are our own, so FastAPI's work for each request would be for nothing.
         app.router.routes.append(_CallRoute(call.path, call.endpoint, methods=[call.method]))
