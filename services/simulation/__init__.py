@@ -1,0 +1,13 @@
+"""Deterministic simulation: the production cores, shells, journals and gateways in a world where one seed decides all.
+
+    loop        an event loop with virtual time: no thread, no selector, no wall clock
+    process     groups of tasks that can be killed between any two steps
+    faults      which faults a seed brings, how often, and whether they are still on
+    broker, disk, database, clock    the ports, each with its faults
+    clients     random users of the exchange, who remember what they were promised
+    world       one exchange of many processes, its supervisor and its nemesis
+    audit       an independent second opinion on everything that is on the log and in the store
+    run         one seed from start to verdict
+
+The same seed gives the same world, byte for byte, in any process. `exchange simulate` is its command line.
+"""
