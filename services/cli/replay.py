@@ -77,8 +77,10 @@ async def _run(
 ) -> tuple[Report, list[Check]]:
     # Imported here so that a wrong file is answered before the whole exchange is loaded.
     from services.runtime.local import LocalExchange
+    from services.runtime.process import tune_process
     from services.runtime.verification import verify_folder
 
+    tune_process()
     exchange = LocalExchange(_SETTINGS, folder, logs=logs)
     try:
         await exchange.start()

@@ -37,6 +37,8 @@ from services.replay.plan import DOLLAR_SCALE, SHARE_SCALE, Plan, Step, funds_ne
 
 WINDOW: Final = 2_000
 """Commands that are on their way at one time: several frames, and far below what a gateway takes in."""
+PROGRESS_STEPS: Final = 50
+"""How often it is told how far it is: more often would cost more than the commands."""
 _WHOLE_BOOK: Final = 1_000_000
 
 
@@ -126,7 +128,8 @@ class Player:
         begin = time.perf_counter()
         for done, step in enumerate(self._plan.steps):
             await self._play_step(step, None if book is None else book[done])
-            self._on_progress(done)
+            if done % PROGRESS_STEPS == 0:
+                self._on_progress(done)
         await self._drain(0)
         report.seconds = time.perf_counter() - begin
         report.book = await self._exchange.book_reads.depth(self._plan.symbol.name, 10)
