@@ -225,11 +225,11 @@ class LocalExchange:
     async def stop(self) -> None:
         """Stop taking commands, let the cores answer each other, take last snapshots, write what is left, close.
 
-        After a failure there is nothing to wait for: everything is just let go of.
+        After a failure, or a start that failed, there is nothing to wait for: everything is just let go of.
         """
         self._stopping = True
         await self._end("gateway", cancel=True)
-        if not self._failed.done():
+        if self._tasks and not self._failed.done():
             await self._drain()
             for name, shell in (("ubscore", self.ubscore), ("matcher", self.matcher)):
                 shell.stop()

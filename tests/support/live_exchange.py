@@ -46,7 +46,7 @@ class LiveExchange:
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listener.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            self._server = uvicorn.Server(uvicorn.Config(self.exchange.app, log_level="error", lifespan="off"))
+            self._server = uvicorn.Server(uvicorn.Config(self.exchange.app, log_config=None, lifespan="off"))
         except BaseException as error:
             self._error = error
             raise
