@@ -84,11 +84,12 @@ class Scene:
             return refusal.body
         raise StoryError(f"{what}: should be refused, and was answered with {answer}")
 
-    def refused_order(self, what: str, user: int, body: dict[str, Any], code: int, reject: str) -> None:
+    def refused_order(self, what: str, user: int, body: dict[str, Any], code: int, reject: str) -> dict[str, Any]:
         """Place an order that must be refused by the exchange itself: it gets an id, and its refusal is history."""
         refusal = self.refused(what, lambda: self.api.post("/api/orders", body, user, user_id=user), 400, code, reject)
         expect(refusal["order_status"] == "Rejected", f"{what}: {refusal}")
         self.books.statuses[refusal["order_id"]] = (user, "Rejected")
+        return refusal
 
     def cancel(self, user: int, **which: Any) -> None:
         """Cancel one order by its `order_id` or `cid`."""

@@ -174,6 +174,9 @@ class OrderCalls:
         if found is None:
             # It was closed a moment ago, and the store is late: the order exists, but not what became of it.
             raise ExecutionUnknown
+        if found.order_status == OrderStatus.Rejected.name:
+            # ubscore had accepted it, and the matcher refuses nothing but post-only orders that would take.
+            raise _order_rejected(Reject.WOULD_TAKE_LIQUIDITY, order_id, command.cid)
         return found
 
     def _tell(self, command: PlaceOrder, order_id: int, status: str, event_id: str) -> None:
