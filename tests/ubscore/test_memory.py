@@ -22,7 +22,6 @@ from tests.support.balance_shard import (
     venue,
 )
 
-
 LATER = T0 + DEFAULT_POLICY.order_window_ms
 
 
@@ -65,3 +64,15 @@ def test_windows_follow_the_policy() -> None:
     assert isinstance(shard.send(TransferIn(1, T0, "t", 1, "BTC", 0)).event, TransferRepeated)
     shard.send(CancelOrder(1, T0 + 2_001, 1, 77))
     assert shard.send(TransferIn(1, T0, "t", 1, "BTC", 1)).event.change.available_delta == 1
+
+
+def test_answer_in_use_begins_anew_at_now_and_no_later() -> None:
+    shard = venue(1)
+    order = shard.send(buy(1, 1000, 10)).forward
+    renewed = LATER + 1
+    shard.send(CancelOrder(1, renewed, 1, 77))
+    shard.report(match(closes=[closed(order, 10, OrderStatus.Cancelled)]))
+    shard.send(CancelOrder(1, renewed + DEFAULT_POLICY.order_window_ms, 1, 77))
+    assert len(shard.core.state.order_answers) == 1
+    shard.send(CancelOrder(1, renewed + DEFAULT_POLICY.order_window_ms + 1, 1, 77))
+    assert len(shard.core.state.order_answers) == 0
