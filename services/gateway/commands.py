@@ -50,6 +50,8 @@ class _Pending(NamedTuple):
     record: msgspec.Raw
     not_after_ms: int
     durable: asyncio.Future[None] | None
+    alone: bool
+    """Whether no other account shard gets it too."""
 
 
 class CommandBus:
@@ -86,7 +88,8 @@ class CommandBus:
     def enqueue(self, command: Any, shards: Sequence[int], not_after_ms: int = 0) -> None:
         """Have `command` written to every one of these account shards, soon.
 
-        not_after_ms: it is dropped with StaleTimestamp when it is about to be written after this time; 0: never.
+        not_after_ms: it is dropped with StaleTimestamp when it is about to be written after this time; 0: never. With
+        more shards than one that is ExecutionUnknown, for another one may have it.
         Raises Overloaded, and writes nothing, when too many are on their way.
         """
         self._add(command, shards, not_after_ms, None)
@@ -110,7 +113,8 @@ class CommandBus:
         if self._in_flight + len(shards) > self._max_in_flight:
             raise Overloaded
         self._in_flight += len(shards)
-        pending = _Pending(command.request_id, msgspec.Raw(self._encode(command)), not_after_ms, durable)
+        record = msgspec.Raw(self._encode(command))
+        pending = _Pending(command.request_id, record, not_after_ms, durable, alone=len(shards) == 1)
         for shard in shards:
             self._writers[shard].add(pending)
 
@@ -198,6 +202,7 @@ class _ShardWriter:
         self._bus.done(len(batch))
         for pending in batch:
             if pending.durable is None:
-                self._on_failure(pending.request_id, error)
+                # One shard not having it does not mean that nothing was done: another one may.
+                self._on_failure(pending.request_id, error if pending.alone else ExecutionUnknown())
             elif not pending.durable.done():
                 pending.durable.set_exception(error)

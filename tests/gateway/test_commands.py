@@ -160,6 +160,23 @@ def test_command_whose_time_is_over_is_dropped_just_before_the_write() -> None:
     run(Bench, story)
 
 
+def test_stale_command_to_several_shards_is_unknown_because_another_shard_may_have_it() -> None:
+    async def story(bench: Bench) -> None:
+        bench.log.open.clear()
+        bench.bus.enqueue(command(1), [0])
+        await settle()
+        bench.bus.enqueue(command(2), [0, 1], not_after_ms=bench.clock.time_ms() + 1)
+        await settle()
+        await bench.clock.advance(0.1)
+        bench.log.open.set()
+        await settle()
+        ((request_id, error),) = bench.failed
+        assert (request_id, type(error)) == (2, ExecutionUnknown)
+        assert len(bench.log.decoded(TopicPartition(BALANCE_OPERATIONS, 1))) == 1
+
+    run(Bench, story)
+
+
 def test_stop_tells_unknown_for_what_is_being_written_and_refused_for_the_rest() -> None:
     async def main() -> None:
         bench = Bench()
