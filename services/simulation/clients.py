@@ -127,8 +127,8 @@ class Administrator(Client):
             await self._set_symbol(symbol)
 
     async def _announce(self, make: Make) -> None:
-        def send(dispatcher: Dispatcher, command: Any, _: int) -> Coroutine[Any, Any, Any]:
-            return dispatcher.announce(command)
+        def send(dispatcher: Dispatcher, command: Any, not_after_ms: int) -> Coroutine[Any, Any, Any]:
+            return dispatcher.announce(command, not_after_ms)
 
         await self.insist(make, send, list(range(self.world.shape.account_shards)))
 

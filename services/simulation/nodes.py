@@ -39,6 +39,8 @@ class Parts:
     settlement_shell: Callable[..., Any] = settlement_shell
     order_history_shell: Callable[..., Any] = order_history_shell
     tables: type[Tables] = Tables
+    command_bus: type[CommandBus] = CommandBus
+    tracker: type[OutcomeTracker] = OutcomeTracker
 
 
 @dataclass(frozen=True)
@@ -184,11 +186,11 @@ class GatewayProgram:
         self.process = process
         self.clock = ports.clock(skew_ms=ports.draw(400) - 200)
         log = ports.log(process, _nothing)
-        self._tracker = OutcomeTracker(
+        self._tracker = ports.parts.tracker(
             log, self.clock, shape.account_shards, shape.matcher_shards, MAX_IN_FLIGHT, shape.answer_timeout_s
         )
         limits = FrameLimits(records=1 + ports.draw(20), linger_s=shape.frame_linger_s)
-        self._bus = CommandBus(
+        self._bus = ports.parts.command_bus(
             log, self.clock, str(instance), shape.account_shards, MAX_IN_FLIGHT, self._tracker.fail, limits
         )
         request_ids = RequestIds(ports.draw(2**PREFIX_BITS - 1))
