@@ -292,6 +292,11 @@ class NaiveLedger:
             for user_id, order_id, _ in (buyer, seller):
                 if self._is_mine(user_id):
                     self.orders[order_id].fills.append((price, quantity))
+            # The rates are those of the day when each order was accepted, whatever the symbol's are by now.
+            if self._is_mine(maker[0]):
+                assert maker[2] == self.orders[maker[1]].settings.maker_fee_micros
+            if self._is_mine(taker[0]):
+                assert taker[2] == self.orders[taker[1]].settings.taker_fee_micros
             fees = (
                 self._pay(buyer, settings.base, quantity, settings.quote, price * quantity),
                 self._pay(seller, settings.quote, price * quantity, settings.base, quantity),

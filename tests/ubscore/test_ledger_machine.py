@@ -300,7 +300,11 @@ def _changes_of(event: Any) -> list[BalanceChange]:
 
 
 Exchange.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    report_multiple_bugs=False,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 test_exchange_of_two_shards_and_two_matchers_is_what_the_naive_ledgers_say = Exchange.TestCase
 
