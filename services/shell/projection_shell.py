@@ -6,6 +6,7 @@ store that does not answer is asked again for ever; a hole in the stream stops i
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -20,6 +21,8 @@ MAX_RECORDS: Final = 8_192
 """A batch takes no further frames once it has this many records."""
 READ_FRAMES: Final = 16
 """Frames that are read at a time, so a batch has at most these beyond MAX_RECORDS."""
+LINGER_SECONDS: Final = 0.02
+"""Between two small batches: a row is visible this much later, and a transaction serves many more of them."""
 FIRST_BACKOFF_SECONDS: Final = 0.05
 LAST_BACKOFF_SECONDS: Final = 5.0
 
@@ -62,6 +65,7 @@ class ProjectionShell(Generic[B]):
         store: ProjectionStore,
         clock: Clock,
         *,
+        linger_s: float = LINGER_SECONDS,
         on_written: Callable[[B], None] | None = None,
     ) -> None:
         self.partition = partition
@@ -69,12 +73,13 @@ class ProjectionShell(Generic[B]):
         self._log = log
         self._store = store
         self._clock = clock
+        self._linger_s = linger_s
         self._on_written = on_written
         self._sequences = SourceSequences()
         self._offset = 0
         self._records = 0
         self._stopping = False
-        self._idle: asyncio.Future[None] | None = None
+        self._pauses: list[asyncio.Future[None]] = []
         self.state = RUNNING
         self.next_offset = 0
         """The first frame without effects in the store."""
@@ -110,8 +115,8 @@ class ProjectionShell(Generic[B]):
     def stop(self) -> None:
         """Let `run` write what it has folded and return; without writing when the store does not answer."""
         self._stopping = True
-        if self._idle is not None:
-            self._idle.cancel()
+        for pause in self._pauses:
+            pause.cancel()
 
     async def _recover(self) -> None:
         progress = await self._insist(lambda: self._store.progress(self.reader, self.partition))
@@ -130,11 +135,14 @@ class ProjectionShell(Generic[B]):
                     # What came while the store was busy goes along: the slower the store, the larger its batches.
                     await self._take()
                 if self._offset > self.next_offset:
+                    full = self._records >= MAX_RECORDS
                     batch = await self._insist(self._finish)
                     self._records = 0
                     writing = asyncio.create_task(self._write(batch))
-                elif not self._stopping:
-                    await self._pause(self._log.wait(self.partition, self._offset))
+                    if not full:
+                        await self._pause(lambda: self._clock.sleep(self._linger_s))
+                else:
+                    await self._pause(lambda: self._log.wait(self.partition, self._offset))
             if writing is not None:
                 await writing
         finally:
@@ -196,19 +204,22 @@ class ProjectionShell(Generic[B]):
                 self.store_retries += 1
                 if self._stopping:
                     raise
-                await self._pause(self._clock.sleep(backoff))
+                await self._pause(functools.partial(self._clock.sleep, backoff))
                 backoff = min(2 * backoff, LAST_BACKOFF_SECONDS)
             else:
                 self.state = RUNNING
                 return result
 
-    async def _pause(self, until: Awaitable[None]) -> None:
-        """Wait, or until `stop`."""
-        self._idle = asyncio.ensure_future(until)
+    async def _pause(self, until: Callable[[], Awaitable[None]]) -> None:
+        """Wait, or until `stop`. The writing task may wait for the store while the shell waits for frames."""
+        if self._stopping:
+            return
+        pause = asyncio.ensure_future(until())
+        self._pauses.append(pause)
         try:
-            await self._idle
+            await pause
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
         finally:
-            self._idle = None
+            self._pauses.remove(pause)
