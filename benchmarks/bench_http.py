@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.http_load import Load, drive, request
 from services.demo.client import Api
-from tests.support.process import ExchangeProcess, free_port
+from tests.support.exchange_process import ExchangeProcess, free_port
 
 CONNECTIONS: Final = (1, 8, 64, 256)
 BUYER: Final = 1001

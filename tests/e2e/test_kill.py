@@ -13,7 +13,8 @@ import pytest
 
 from services.demo.client import USERS, Api
 from services.demo.review import owned
-from tests.support.process import ExchangeProcess, run_exchange
+from tests.support.exchange_process import ExchangeProcess
+from tests.support.processes import run
 from tests.support.stubborn_client import Intent, StubbornClient
 
 KILLS = 22
@@ -58,7 +59,7 @@ def test_killed_again_and_again_keeps_what_it_acknowledged_once(exchange: Exchan
     check_active(api)
     api.close()
     assert exchange.stop() == 0
-    result = run_exchange("verify", "--data-dir", str(exchange.data_dir))
+    result = run("verify", "--data-dir", str(exchange.data_dir))
     assert result.returncode == 0, result.stdout + result.stderr
 
 

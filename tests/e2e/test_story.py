@@ -9,7 +9,8 @@ from rich.console import Console
 
 from services.demo.client import USERS, Api, StoryError
 from services.demo.story import Ending, tell
-from tests.support.process import ExchangeProcess, run_exchange
+from tests.support.exchange_process import ExchangeProcess
+from tests.support.processes import run
 
 
 @pytest.fixture
@@ -82,20 +83,20 @@ def test_story_goes_on_after_restarts_and_verify_passes(exchange: ExchangeProces
     exchange.start()
     exchange.wait_ready()
     assert balances(exchange) == before
-    live = run_exchange("verify", "--data-dir", str(exchange.data_dir))
+    live = run("verify", "--data-dir", str(exchange.data_dir))
     assert live.returncode == 0, live.stdout + live.stderr
     assert exchange.stop() == 0
-    stopped = run_exchange("verify", "--data-dir", str(exchange.data_dir))
+    stopped = run("verify", "--data-dir", str(exchange.data_dir))
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
 
 
 def test_demo_command_plays_it_and_says_when_there_is_no_exchange(exchange: ExchangeProcess) -> None:
     arguments = ("demo", "--url", exchange.url, "--data-dir", str(exchange.data_dir))
-    result = run_exchange(*arguments)
+    result = run(*arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "148 trades, and everything adds up" in result.stdout
     exchange.kill()
-    result = run_exchange(*arguments)
+    result = run(*arguments)
     assert result.returncode == 1
     assert "does not answer" in result.stderr
 

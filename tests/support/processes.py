@@ -29,7 +29,7 @@ def run(*arguments: str | Path, cwd: Path | None = None, **more: str) -> subproc
         [*PROGRAM, *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         cwd=cwd,
         env=environment(**more),
         check=False,

@@ -1,31 +1,32 @@
 """The real exchange, as a process of its own: started, asked whether it is ready, killed by its pid."""
 
-import os
+import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import httpx
 
+from tests.support.processes import PROGRAM, environment
+
 READY_WITHIN_SECONDS = 60.0
 STOPS_WITHIN_SECONDS = 30.0
 _POLL_SECONDS = 0.01
-_PROGRAM = (sys.executable, "-c", "from services.cli import main; main()")
+_PORTS = range(15_000, 30_000)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def run_exchange(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """One call of the `exchange` program, to its end."""
-    return subprocess.run([*_PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    """A port that nobody listens on, below those that the system gives to clients: it stays free between starts."""
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError(f"no free port among 100 of {_PORTS}")
 
 
 class ExchangeProcess:
@@ -42,10 +43,9 @@ class ExchangeProcess:
     def start(self) -> None:
         """Start it, and return at once."""
         arguments = ["local", "--demo", "--port", str(self.port), "--data-dir", str(self.data_dir)]
-        environment = {key: value for key, value in os.environ.items() if key not in ("LOG_DIR", "DATA_DIR")}
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [*_PROGRAM, *arguments], stdout=output, stderr=subprocess.STDOUT, env=environment
+                [*PROGRAM, *arguments], stdout=output, stderr=subprocess.STDOUT, env=environment()
             )
 
     def wait_ready(self) -> float:
