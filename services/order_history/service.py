@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.adapters.ports import Clock, HistoryBatch, Log, ProjectionStore
+from services.domain.messages import Frame, OrderRejected, decode_frame, decode_kind
 from services.domain.rows import ProgressRow
-from services.domain.topics import TopicPartition
+from services.domain.topics import BALANCE_EVENTS, TopicPartition
 from services.order_history.projection import OrderHistory, statistics_shard
 from services.shell.projection_shell import ProjectionShell
 
@@ -21,6 +22,10 @@ class HistoryProjection:
         """shard: of `statistics_shard`."""
         self._store = store
         self._history = OrderHistory(shard)
+
+    def decode(self, topic: str, data: bytes) -> Frame[Any]:
+        # Of all balance events only refusals are of interest here, and they are few.
+        return decode_kind(data, OrderRejected) if topic == BALANCE_EVENTS else decode_frame(topic, data)
 
     def add(self, source: str, first_sequence: int, records: Sequence[Any]) -> None:
         self._history.add(source, first_sequence, records)

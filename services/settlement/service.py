@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.adapters.ports import Clock, Log, ProjectionStore, SettlementBatch
+from services.domain.messages import Frame, decode_frame
 from services.domain.rows import ProgressRow
 from services.domain.topics import BALANCE_EVENTS, TopicPartition
 from services.settlement.postings import Postings
@@ -20,6 +21,9 @@ class SettlementProjection:
     def __init__(self, store: ProjectionStore) -> None:
         self._store = store
         self._postings = Postings()
+
+    def decode(self, topic: str, data: bytes) -> Frame[Any]:
+        return decode_frame(topic, data)
 
     def add(self, source: str, first_sequence: int, records: Sequence[Any]) -> None:
         self._postings.add(source, first_sequence, records)

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from services.adapters.ports import Clock, HistoryBatch, Log, ProjectionStore, SettlementBatch, StoredFrame
 from services.domain.core import SourceSequences
 from services.domain.errors import GapError, InvariantError, StoreUnavailable
-from services.domain.messages import decode_frame
+from services.domain.messages import Frame
 from services.domain.rows import ProgressRow
 from services.domain.topics import TopicPartition
 
@@ -39,6 +39,9 @@ class Projection(Protocol[B]):
     @property
     def reader(self) -> str:
         """Its name in settlement_progress."""
+
+    def decode(self, topic: str, data: bytes) -> Frame[Any]:
+        """Open a frame; what the projection does not need may stay closed, in its place. Raises LogError."""
 
     def add(self, source: str, first_sequence: int, records: Sequence[Any]) -> None:
         """Take records that were never seen before; records[0] has `first_sequence`."""
@@ -166,7 +169,7 @@ class ProjectionShell(Generic[B]):
         where = f"{self.reader}: {self.partition} offset {stored.offset}"
         if stored.offset != self._offset:
             raise GapError(f"{where}: expected offset {self._offset}")
-        frame = decode_frame(self.partition.topic, stored.data)
+        frame = self._projection.decode(self.partition.topic, stored.data)
         if frame.first_sequence == 0:
             raise InvariantError(f"{where}: source {frame.source} keeps no sequence")
         count = len(frame.records)

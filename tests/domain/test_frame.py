@@ -8,12 +8,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.domain.errors import LogError
-from services.domain.messages import CancelAll, Frame, MatchResult, TransferIn, decode_frame, encode_frame
+from services.domain.messages import (
+    BalanceChange,
+    CancelAccepted,
+    CancelAll,
+    ChangeKind,
+    CommandRejected,
+    Frame,
+    MatchResult,
+    OrderRejected,
+    TransferCompleted,
+    TransferIn,
+    UserUpdated,
+    decode_frame,
+    decode_kind,
+    encode_frame,
+)
 from services.domain.messages.frame import FRAME_VERSION
 from services.domain.money import MAX_AMOUNT
+from services.domain.orders import OrderType, Side, TimeInForce
+from services.domain.rejects import Reject
 from services.domain.topics import BALANCE_OPERATIONS, ENGINE_OUTPUTS, TOPICS
 
 pack = msgspec.msgpack.encode
+
+_REFUSED = OrderRejected(
+    1, 2, 3, 4, "c", "BTC_USDT", Side.Buy, OrderType.Limit, TimeInForce.GTC, 5, 6, 0, Reject.MIN_NOTIONAL
+)
+_EVENTS = [
+    _REFUSED,
+    CancelAccepted(1, 2, 3, list(range(40))),
+    CommandRejected(1, 2, 3, Reject.UNKNOWN_ORDER),
+    TransferCompleted(1, 2, "t-1", BalanceChange(3, "BTC", ChangeKind.Deposit, 4, 0, 4, 0, 1)),
+    UserUpdated(1, 2, 3, True),
+]
 
 
 def test_frame_encoded_then_decoded_is_the_same() -> None:
@@ -79,3 +107,29 @@ def test_match_result_body_is_decoded_apart_from_its_frame() -> None:
     (again,) = decode_frame(ENGINE_OUTPUTS, encode_frame("matcher-0", 1, [result])).records
     assert bytes(again.body) == bytes(result.body)
     assert again.decode_body().symbol == "S"
+
+
+def test_decode_kind_opens_that_kind_alone_and_keeps_places() -> None:
+    other = CancelAccepted(1, 2, 3, [4])
+    frame = decode_kind(encode_frame("ubscore-0", 7, [other, _REFUSED, other]), OrderRejected)
+    assert (frame.source, frame.first_sequence, frame.records) == ("ubscore-0", 7, [None, _REFUSED, None])
+
+
+def test_decode_kind_with_many_new_fields_still_finds_it() -> None:
+    """A record of more than 15 members is encoded with another head."""
+    wide = [2, *msgspec.structs.astuple(_REFUSED), *["new"] * 10]
+    assert decode_kind(encode_frame("ubscore-0", 1, [wide, "no record"]), OrderRejected).records == [_REFUSED, None]
+
+
+@given(st.lists(st.sampled_from(_EVENTS), max_size=8))
+def test_decode_kind_finds_what_decode_frame_finds(records: list[Any]) -> None:
+    data = encode_frame("ubscore-0", 1, records)
+    for kind in {type(record) for record in _EVENTS}:
+        expected = [record if type(record) is kind else None for record in records]
+        assert decode_kind(data, kind).records == expected
+
+
+def test_decode_kind_of_damaged_record_is_refused() -> None:
+    data = encode_frame("ubscore-0", 1, [[2, "not", "a", "refusal"]])
+    with pytest.raises(LogError, match="not a OrderRejected"):
+        decode_kind(data, OrderRejected)

@@ -36,7 +36,7 @@ from services.domain.messages.events import (
     TransferRepeated,
     UserUpdated,
 )
-from services.domain.messages.frame import Frame, decode_frame, decode_header, encode_frame
+from services.domain.messages.frame import Frame, decode_frame, decode_header, decode_kind, encode_frame
 from services.domain.messages.operations import (
     CancelAll,
     CancelOrder,
@@ -95,5 +95,6 @@ __all__ = [
     "UserUpdated",
     "decode_frame",
     "decode_header",
+    "decode_kind",
     "encode_frame",
 ]

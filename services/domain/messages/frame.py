@@ -14,6 +14,10 @@ from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OU
 FRAME_VERSION: Final = 1
 
 R = TypeVar("R")
+S = TypeVar("S", bound=msgspec.Struct)
+
+_ARRAY_15: Final = 0x90
+_ARRAY_16: Final = 0xDC
 
 
 class Frame(msgspec.Struct, Generic[R], array_like=True, gc=False):
@@ -36,6 +40,7 @@ _DECODERS: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {
     ORDERS: msgspec.msgpack.Decoder(Frame[OrderCommand]),
     ENGINE_OUTPUTS: msgspec.msgpack.Decoder(Frame[MatchResult]),
 }
+_RECORD_DECODERS: Final[dict[type[Any], msgspec.msgpack.Decoder[Any]]] = {}
 _HEADER_DECODER: Final = msgspec.msgpack.Decoder(Frame[msgspec.Raw])
 
 
@@ -56,6 +61,35 @@ def decode_frame(topic: str, data: bytes) -> Frame[Any]:
     must stop its reader, never be skipped.
     """
     return _checked(topic, _DECODERS[topic], data)
+
+
+def decode_kind(data: bytes, kind: type[S]) -> Frame[S | None]:
+    """A frame with only the records of one kind decoded, None in the place of the others; for who needs few of many.
+
+    Raises LogError as `decode_frame`; what is not decoded is not checked.
+    """
+    frame = decode_header(data)
+    tag = kind.__struct_config__.tag
+    try:
+        records = [_decode_record(raw, kind) if _tag_of(raw) == tag else None for raw in frame.records]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise LogError(f"log message: not a {kind.__name__}: {error}") from error
+    return Frame(frame.version, frame.source, frame.first_sequence, records)
+
+
+def _tag_of(raw: msgspec.Raw) -> int:
+    """The tag of an encoded record, a msgpack array of at most 15 (0x9f) or at most 65,535 (0xdc) members; -1: none."""
+    head = memoryview(raw)[:4]
+    at = 3 if head[0] == _ARRAY_16 else 1
+    return head[at] if len(head) > at and (at == 3 or head[0] & 0xF0 == _ARRAY_15) else -1
+
+
+def _decode_record(raw: msgspec.Raw, kind: type[S]) -> S:
+    decoder = _RECORD_DECODERS.get(kind)
+    if decoder is None:
+        decoder = _RECORD_DECODERS[kind] = msgspec.msgpack.Decoder(kind)
+    record: S = decoder.decode(raw)
+    return record
 
 
 def _checked(what: str, decoder: msgspec.msgpack.Decoder[Frame[R]], data: bytes) -> Frame[R]:
