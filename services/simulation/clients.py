@@ -54,7 +54,12 @@ class NotDone(Exception):
 
 
 class Client:
-    """Somebody who sends commands through whichever gateway. promises: what all clients were told."""
+    """Somebody who sends commands through whichever gateway.
+
+    promises: what all clients were told. haste: how often a command may not be written later than a few milliseconds.
+    """
+
+    haste = 0.03
 
     def __init__(self, world: World, promises: list[Promise]) -> None:
         self.world = world
@@ -69,7 +74,7 @@ class Client:
         gateway: GatewayProgram = node.run.program
         now_ms = gateway.clock.time_ms()
         command = make(gateway.dispatcher.next_request_id(), now_ms)
-        not_after_ms = now_ms + self.dice.randint(0, 4) if self.dice.random() < 0.03 else 0
+        not_after_ms = now_ms + self.dice.randint(0, 4) if self.dice.random() < self.haste else 0
         self.world.faults.counts.commands += 1
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = gateway.call(send(gateway.dispatcher, command, not_after_ms))
@@ -109,6 +114,8 @@ class Client:
 
 class Administrator(Client):
     """Declares assets, symbols and users, and then changes its mind at times."""
+
+    haste = 0.2
 
     async def prepare(self) -> None:
         """Everything that users need."""
@@ -161,8 +168,9 @@ class Administrator(Client):
         await self._tell(user_id, _made(SetUserStatus, user_id, False))
 
     async def _limit(self) -> None:
+        order_window_ms, transfer_window_ms = self.dice.choice(((3_600_000, 30 * _DAY_MS), (1_000, 1_000)))
         most = self.dice.choice((0, 3, 20, 10_000))
-        await self._announce(_made(SetPolicy, 3_600_000, 30 * _DAY_MS, most))
+        await self._announce(_made(SetPolicy, order_window_ms, transfer_window_ms, most))
 
     async def _err(self) -> None:
         """What an administrator gets wrong."""

@@ -42,17 +42,20 @@ class Disk:
     def __init__(self, faults: Faults) -> None:
         self.files: dict[str, _File] = {}
         self.full = False
+        self.power_cuts = 0
         self._faults = faults
 
     def crash(self) -> None:
-        """The machine lost power: of everything unsynced only some prefix is there, or nothing."""
+        """The machine lost power: of everything unsynced only some prefix is there, or nothing, or zeros follow it."""
         dice = self._faults.dice
+        self.power_cuts += 1
         for name in sorted(self.files):
             file = self.files[name]
             if file.unsynced:
                 kept = dice.choice((0, len(file.unsynced), dice.randint(0, len(file.unsynced))))
                 self._faults.counts.torn_tails += kept < len(file.unsynced)
-                del file.unsynced[kept:]
+                zeros = dice.randint(0, len(file.unsynced) - kept) if dice.random() < 0.3 else 0
+                file.unsynced[kept:] = bytes(zeros)
             if file.durable is None and not file.unsynced and dice.random() < 0.5:
                 del self.files[name]
             else:
@@ -92,11 +95,14 @@ class SimulatedDirectory:
 
     async def append(self, name: str, data: bytes) -> None:
         self._process.require_alive()
+        power_cuts = self._disk.power_cuts
         try:
             await self._work(_APPEND_MS)
             self._fail_at_times()
         except (asyncio.CancelledError, OSError):
-            self._file(name).unsynced += data[: self._faults.dice.randint(0, len(data))]
+            # Killed in the middle of the write; after a power cut nothing more is written.
+            if self._disk.power_cuts == power_cuts:
+                self._file(name).unsynced += data[: self._faults.dice.randint(0, len(data))]
             raise
         self._file(name).unsynced += data
 

@@ -22,7 +22,7 @@ class Rates:
     disk_lost: float = 0.03
     """Of crashes."""
     log_error: float = 0.004
-    log_read_error: float = 0.001
+    log_read_error: float = 0.003
     late_append: float = 0.3
     """Of appends that fail or whose caller dies: they land nevertheless, and later."""
     duplicate: float = 0.03

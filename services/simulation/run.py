@@ -96,7 +96,8 @@ class _Play:
         try:
             await asyncio.wait_for(clients, PATIENCE_S)
         except TimeoutError as error:
-            raise Contradiction(f"clients still wait for answers {PATIENCE_S} s after the last fault") from error
+            behind = self._world.behind() or "everybody is up and has read everything"
+            raise Contradiction(f"clients still wait {PATIENCE_S} s after the last fault: {behind}") from error
 
     def _look(self) -> None:
         self._auditor.follow()

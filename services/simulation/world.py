@@ -81,6 +81,10 @@ class Node:
         self._disk = Disk(world.faults)
         self.run: Run | None = None
         self.zombie: Run | None = None
+        self._failures = 0
+        """How often in a row it ended by itself: the supervisor waits longer and longer."""
+        self.last_error = ""
+        """Why it ended by itself the last time."""
         self.lags_until = 0
         """Before this offset of its input, a core may know less than what another run of it has answered."""
 
@@ -129,6 +133,7 @@ class Node:
             self._may_lag()
         elif self._world.shape.flush_interval_s:
             self._may_lag()
+        self._failures = 0
         self._go_down(dice.uniform(1, 60))
 
     def _may_lag(self) -> None:
@@ -160,13 +165,15 @@ class Node:
             return
         error = task.exception() if not task.cancelled() else asyncio.CancelledError()
         run.process.kill()
+        self.last_error = repr(error)
         if error is not None and not isinstance(error, ExchangeError):
             raise InvariantError(f"{self.name} stopped for good: {type(error).__name__}: {error}") from error
         if self.zombie is run:
             self.zombie = None
             self._may_lag()
         else:
-            self._go_down(self._world.faults.dice.uniform(1, 60))
+            self._failures = min(self._failures + 1, 6)
+            self._go_down(self._world.faults.dice.uniform(1, 20) * 2**self._failures)
 
 
 class World:
@@ -260,18 +267,18 @@ class World:
     async def come_to_rest(self) -> None:
         """Return when every reader has read all there is. Raises Contradiction when that never happens."""
         deadline = self.loop.time() + PATIENCE_S
-        while behind := self._behind():
+        while behind := self.behind():
             if self.loop.time() > deadline:
                 raise Contradiction(f"does not come to rest: {behind}")
             await asyncio.sleep(0.05)
 
-    def _behind(self) -> str:
+    def behind(self) -> str:
         """Who has not read everything; empty when nobody."""
         if self.broker.in_flight:
             return "frames on their way to the log"
         for node in self.nodes:
             if node.run is None or not node.run.program.ready:
-                return f"{node.name} is not up"
+                return f"{node.name} is not up: {node.last_error}"
         for node in self.cores:
             core = self.core_of(node)
             if core.next_offset < len(self.broker.frames(core.input)):

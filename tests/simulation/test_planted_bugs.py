@@ -1,4 +1,7 @@
-"""Tests of the tests: faults that others have shipped, planted one by one; few seeds must be enough to see each."""
+"""Tests of the tests: faults that others have shipped, planted one by one; few seeds must be enough to see each.
+
+Without a planted fault the same seeds show nothing (test_seeds.py), so whatever is found is found because of it.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,13 +12,14 @@ import pytest
 from services.adapters.journal import Journal
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.domain.core import Output
-from services.domain.errors import StoreUnavailable
-from services.domain.messages import Frame
+from services.domain.errors import LogError, StoreUnavailable
+from services.domain.messages import Frame, decode_frame
 from services.domain.orders import OrderStatus
 from services.domain.rows import StatisticsRow
 from services.gateway.commands import CommandBus
 from services.gateway.errors import ApiError, Overloaded
 from services.gateway.outcomes import OutcomeTracker
+from services.gateway.partition_reader import RETRY_S, PartitionReader
 from services.matcher.engine import MatcherEngine
 from services.matcher.snapshot import decode_state, encode_state
 from services.settlement.service import SettlementProjection
@@ -26,7 +30,7 @@ from services.simulation.nodes import Parts
 from services.simulation.run import simulate
 from services.ubscore.core import UbsCore
 
-SEEDS = 40
+SEEDS = 60
 STEPS = 6_000
 
 
@@ -157,13 +161,51 @@ class AnswersBeforeSettlement(OutcomeTracker):
         pass
 
 
+class WaitsForNews(PartitionReader):
+    """Was real: a failed start was over only when the next frame came, which nobody could send."""
+
+    async def run(self, log: Any, clock: Any) -> None:
+        while True:
+            try:
+                if not self.started:
+                    await self._start(log)
+                await log.wait(self.partition, self._next_offset)
+                frames = await log.read(self.partition, self._next_offset)
+                self.error = ""
+            except LogError as error:
+                self.error = str(error)
+                await clock.sleep(RETRY_S)
+                continue
+            for stored in frames:
+                self._take(decode_frame(self.partition.topic, stored.data), stored.offset)
+
+
+class TrackerOfWaiters(OutcomeTracker):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._readers = [WaitsForNews(reader.partition, reader._apply) for reader in self._readers]
+
+
+class SpeaksForAllShards(CommandBus):
+    """Was real: a command that one of two shards dropped as stale was called not done."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        for writer in self._writers:
+            add = writer.add
+            writer.add = lambda pending, add=add: add(pending._replace(alone=True))  # type: ignore[method-assign]
+
+
+_ANYTHING = "."
+"""A fault with so many consequences that which one shows first depends on the seed."""
+
 BUGS: Sequence[tuple[Parts, str]] = [
     (Parts(core_shell=PublishesBeforeTheFlush), "unsynced"),
-    (Parts(core_shell=SaysNothingAgain), "expected sequence|goes on at sequence|never said|does not come to rest"),
-    (Parts(ubscore=ForgetsTransferIds), "TransferCompleted|GapError|again, differently|digest"),
-    (Parts(ubscore=ForgetsClientOrderIds), "Order|GapError|again, differently|digest"),
-    (Parts(ubscore=SettlesRepeats), "not open here|no cause|expected"),
-    (Parts(matcher=LosesPriority), "MatchResult|again, differently|digest"),
+    (Parts(core_shell=SaysNothingAgain), _ANYTHING),
+    (Parts(ubscore=ForgetsTransferIds), _ANYTHING),
+    (Parts(ubscore=ForgetsClientOrderIds), _ANYTHING),
+    (Parts(ubscore=SettlesRepeats), _ANYTHING),
+    (Parts(matcher=LosesPriority), _ANYTHING),
     (Parts(journal=KeepsTornTails), "does not come to rest|still wait"),
     (Parts(journal=NeverSyncs), "unsynced"),
     (Parts(settlement_shell=giving_up_settlement), "table|the store has version"),
@@ -171,6 +213,8 @@ BUGS: Sequence[tuple[Parts, str]] = [
     (Parts(tables=NoVersions), "table|the store has version"),
     (Parts(command_bus=SaysNotDone), "refused at the door"),
     (Parts(tracker=AnswersBeforeSettlement), "still sees order"),
+    (Parts(tracker=TrackerOfWaiters), "still wait|does not come to rest"),
+    (Parts(command_bus=SpeaksForAllShards), "refused at the door"),
 ]
 
 
@@ -185,5 +229,5 @@ def planted(parts: Any) -> str | None:
 @pytest.mark.parametrize(("parts", "sentence"), BUGS, ids=planted)
 def test_planted_bug_is_found_by_few_seeds(parts: Parts, sentence: str) -> None:
     verdicts = (simulate(seed, STEPS, parts) for seed in range(SEEDS))
-    found = next((verdict.sentence for verdict in verdicts if verdict.sentence), "nothing was found")
-    assert re.search(sentence, found), found
+    found = next((verdict.sentence for verdict in verdicts if verdict.sentence), "")
+    assert re.search(sentence, found), found or "nothing was found"
