@@ -55,7 +55,7 @@ def restore_core(folder: Path, fresh: Callable[[], C], restore: Callable[[bytes]
                 core.apply(decode_frame(core.input.topic, stored.data), stored.offset)
                 replayed += 1
     digests[core.next_offset] = core.digest()
-    return Restored(core, digests, f"{len(snapshots)} snapshots, {replayed:,} frames behind the newest")
+    return Restored(core, digests, f"snapshots: {len(snapshots)}; frames behind the newest: {replayed:,}")
 
 
 def _restore_snapshot(folder: Path, name: str, restore: Callable[[bytes], C]) -> C:
