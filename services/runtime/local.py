@@ -178,7 +178,9 @@ class LocalExchange:
         await self._or_failure(self._prepare())
 
     async def _prepare(self) -> None:
-        """Keys and instruments: everything that a first request may need."""
+        """Everything that a first request may need: cores that know what was answered before, keys, instruments."""
+        # A core whose journal was lost or flushed at intervals knows less than the log until it has caught up.
+        await _until(self._is_quiet)
         await _until(self._answers_are_read)
         credentials = load_credentials(self._data_dir, DEMO_USERS if self._demo else ())
         await register_keys(credentials, self.store, self._secrets.encryption_key, self.clock.time_ms())

@@ -90,18 +90,11 @@ async def test_local_journals_lost_rebuilds_from_the_log_with_the_same_digests(t
     for folder in ("ubscore-0", "matcher-0"):
         for path in (tmp_path / folder).iterdir():
             path.unlink()
-    exchange = LocalExchange(Settings(), tmp_path)
-    await exchange.ubscore.recover()
-    await exchange.matcher.recover()
-    tasks = [asyncio.create_task(shell.run()) for shell in (exchange.ubscore, exchange.matcher)]
-    async with asyncio.timeout(20):
-        while exchange.ubscore.core.next_offset < offset:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-    assert [shell.core.digest() for shell in (exchange.ubscore, exchange.matcher)] == digests
-    for shell in (exchange.ubscore, exchange.matcher):
-        shell.stop()
-    await asyncio.gather(*tasks)
-    await exchange.stop()
+    async with running(tmp_path) as venue:
+        # Nobody is answered before the cores know all that was answered before.
+        shells = (venue.exchange.ubscore, venue.exchange.matcher)
+        assert shells[0].core.next_offset == offset
+        assert [shell.core.digest() for shell in shells] == digests
 
 
 @run_async
