@@ -6,6 +6,7 @@ unknown field or a million brackets are all refused before anything else happens
 
 import json
 import re
+from collections import Counter
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_plus
 
@@ -22,7 +23,8 @@ DRAIN_BYTES: Final = 16 * 2**20
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# The closing quote is optional: a text without one ends with the body, instead of being tried again at every quote.
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _AT_FIELD = re.compile(r"^(.*) - at `\$\.?([^`]*)`$", re.DOTALL)
 _NO_FIELD = re.compile(r"Object missing required field `([^`]*)`")
@@ -42,8 +44,8 @@ class _DuplicateKeyError(ValueError):
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise _DuplicateKeyError(next(name for name in names if names.count(name) > 1))
+        counts = Counter(name for name, _ in pairs)
+        raise _DuplicateKeyError(next(name for name, count in counts.items() if count > 1))
     return found
 
 

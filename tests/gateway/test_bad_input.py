@@ -1,10 +1,13 @@
 """Whatever a client sends, it gets a 4xx with a code and a sentence, and nothing has changed."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from services.gateway.errors import ApiError
+from services.gateway.reading import parse_json
 from tests.support.live_exchange import LiveExchange, User
 
 GOOD = {
@@ -314,3 +317,24 @@ def test_administration_of_users_that_cannot_be_is_refused(
     live: LiveExchange, path: str, body: dict[str, Any], status: int
 ) -> None:
     send(live, path, json.dumps(body).encode(), live.admin, status)
+
+
+_NAMES = [f"{n:x}" for n in range(7_000)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 9 + b'"' + b'\\"' * 32_000,
+        ("{" + ",".join(f'"{name}":0' for name in [*_NAMES, _NAMES[-1]]) + "}").encode(),
+    ],
+    ids=["a text without an end", "a key that comes twice behind thousands"],
+)
+def test_body_made_to_be_slow_is_refused_without_holding_up_everybody(body: bytes) -> None:
+    # The whole exchange waits while a body is read, and the token call reads anybody's. What is allowed here is a
+    # hundred times what it takes; time that grows with the square of the length took seconds.
+    assert len(body) < 64 * 1024
+    started = time.process_time()
+    with pytest.raises(ApiError):
+        parse_json(body)
+    assert time.process_time() - started < 0.25
