@@ -46,7 +46,8 @@ class ApiKey:
     @property
     def public_key(self) -> Ed25519PublicKey | None:
         """The owner's Ed25519 key, when it is a key of this kind."""
-        return parse_public_key(self.secret) if self.secret.startswith(_PEM_START) else None
+        # Anywhere: a PEM file may begin with comments, and a secret of ours never holds this.
+        return parse_public_key(self.secret) if _PEM_START in self.secret else None
 
 
 def parse_public_key(pem: bytes) -> Ed25519PublicKey | None:
@@ -94,19 +95,21 @@ class KeyRing:
         self._encryption_key = encryption_key
         self._cache_ms = cache_ms
         self._cache: OrderedDict[str, tuple[int, ApiKey]] = OrderedDict()
+        self._revocations = 0
 
     async def get(self, api_key: str) -> ApiKey | None:
         """The key of this name when there is one that is not revoked."""
         now_ms = self._clock.time_ms()
         found = self._cache.get(api_key)
         if found is None or not 0 <= now_ms - found[0] < self._cache_ms:
+            revocations = self._revocations
             row = await self._store.get_key(api_key)
             if row is None:
                 return None
             found = (now_ms, self._open(row))
-            self._cache[api_key] = found
-            if len(self._cache) > MAX_CACHED:
-                self._cache.popitem(last=False)
+            if revocations == self._revocations:
+                # Else the row may be from before a key was revoked.
+                self._remember(api_key, found)
         return None if found[1].revoked else found[1]
 
     async def create(self, user_id: int, scopes: list[str], public_key_pem: str = "") -> tuple[ApiKeyRow, str]:
@@ -126,8 +129,14 @@ class KeyRing:
             return None
         row.revoked = True
         await self._store.put_key(row)
+        self._revocations += 1
         self._cache.pop(api_key, None)
         return row
+
+    def _remember(self, api_key: str, found: tuple[int, ApiKey]) -> None:
+        self._cache[api_key] = found
+        if len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
 
     def _open(self, row: ApiKeyRow) -> ApiKey:
         secret = unseal(row.secret_encrypted, row.api_key, self._encryption_key)

@@ -91,7 +91,8 @@ class Tokens:
     def _check_times(self, payload: dict[str, Any], claims: Claims) -> None:
         self.check_unexpired(claims)
         not_before = payload.get("nbf", 0)
-        if not isinstance(not_before, int | float) or not_before * 1000 > self._clock.time_ms():
+        # Written so that NaN, which json takes for a number, is refused.
+        if not (isinstance(not_before, int | float) and not_before * 1000 <= self._clock.time_ms()):
             raise unauthorized("The token is not valid yet.")
 
 
@@ -108,6 +109,8 @@ def _read_claims(payload: dict[str, Any]) -> Claims:
         raise unauthorized("The token's sub must be a user id.")
     if not isinstance(scope, str) or not isinstance(expires, int | float) or isinstance(expires, bool):
         raise unauthorized("The token must have a scope and an exp.")
+    if not 0 < expires <= MAX_AMOUNT:  # NaN and Infinity are numbers to json
+        raise unauthorized("The token must expire.")
     if not 0 < int(subject) <= MAX_AMOUNT:
         raise unauthorized("The token's sub must be a user id.")
     key = payload.get("key", "")

@@ -1,5 +1,6 @@
 """Who may do what: tokens, signatures, scopes, revocation."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -9,19 +10,23 @@ from typing import Any
 
 import httpx
 import jwt
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.domain.errors import ConfigError
+from services.domain.rows import ApiKeyRow
 from services.gateway.deps import Issuer
 from services.gateway.errors import ApiError, StaleTimestamp
-from services.gateway.keys import ApiKey, seal, unseal
+from services.gateway.keys import ApiKey, KeyRing, seal, unseal
 from services.gateway.signatures import SignedTimes, read_times
 from services.gateway.tokens import Tokens
+from tests.support.aio import run_async
 from tests.support.clock import ManualClock
 from tests.support.live_exchange import LiveExchange, User
+from tests.support.memory_store import MemoryStore
 
 SECRET = b"s" * 64
 SEALING = b"e" * 32
@@ -91,6 +96,10 @@ def test_tokens_of_configured_issuers_are_taken_with_known_scopes_alone() -> Non
         ({"sub": "-1"}, RSA, "RS256"),
         ({"sub": "9999999999999999999"}, RSA, "RS256"),
         ({"scope": ["read"]}, RSA, "RS256"),
+        ({"exp": float("nan")}, RSA, "RS256"),
+        ({"exp": float("inf")}, RSA, "RS256"),
+        ({"exp": 10**400}, RSA, "RS256"),
+        ({"nbf": float("nan")}, RSA, "RS256"),
         ({}, rsa.generate_private_key(65537, 2048), "RS256"),
         ({}, RSA, "RS512"),
         ({}, ED25519, "EdDSA"),
@@ -234,6 +243,53 @@ def test_ed25519_key_signs_and_has_no_secret(user: User) -> None:
         assert live.http.get(url, headers={"X-MBX-APIKEY": key["api_key"]}).status_code == status
     login = {"api_key": key["api_key"], "secret_key": pem(mine)}
     assert live.http.post("/api/auth/token", json=login).status_code == 401
+
+
+def test_ed25519_key_with_a_comment_above_it_is_no_secret(user: User) -> None:
+    """OpenSSL writes such files. Everybody knows a public key: nobody may sign, or get a token, with its text."""
+    live, mine = user.live, Ed25519PrivateKey.generate()
+    text = f"# the desk\n{pem(mine)}"
+    path = f"/api/admin/users/{user.user_id}/keys"
+    key = user.post(path, {"scopes": ["read"], "public_key": text}, live.admin).json()
+    login = {"api_key": key["api_key"], "secret_key": text.strip()}
+    assert live.http.post("/api/auth/token", json=login).status_code == 401
+    query = f"timestamp={int(time.time() * 1000)}"
+    forged = hmac.new(text.strip().encode(), query.encode(), hashlib.sha256).hexdigest()
+    signature = base64.b64encode(mine.sign(query.encode())).decode()
+    for text_of_signature, status in ((forged, 401), (signature, 200)):
+        url = f"/api/balances?{query}&{httpx.QueryParams({'signature': text_of_signature})}"
+        assert live.http.get(url, headers={"X-MBX-APIKEY": key["api_key"]}).status_code == status
+
+
+class _SlowKeys(MemoryStore):
+    """A store whose look-ups can be held up after they have read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def get_key(self, api_key: str) -> ApiKeyRow | None:
+        row = await super().get_key(api_key)
+        found = None if row is None else msgspec.structs.replace(row)
+        await self.answering.wait()
+        return found
+
+
+@run_async
+async def test_key_revoked_while_it_is_looked_up_is_not_remembered_as_good() -> None:
+    store = _SlowKeys()
+    ring = KeyRing(store, ManualClock(), SEALING, cache_ms=1_000)
+    row, _ = await ring.create(1001, ["read"])
+    store.answering.clear()
+    looking, slow = asyncio.create_task(ring.get(row.api_key)), store.answering
+    await asyncio.sleep(0)
+    store.answering = asyncio.Event()
+    store.answering.set()
+    assert await ring.revoke(1001, row.api_key)
+    slow.set()
+    await looking
+    assert await ring.get(row.api_key) is None
 
 
 def test_revoked_key_ends_its_tokens_and_signatures_at_once(live: LiveExchange) -> None:
