@@ -33,7 +33,10 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
 FROM json_each(?2)
 """
 _SELECT: Final = "SELECT offset, data FROM frames WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
-_BOUNDS: Final = "SELECT min(offset), max(offset) FROM frames WHERE partition = ?"
+# Two queries in one: SQLite finds a min or a max at once when it is asked for alone, else it walks the whole partition.
+_BOUNDS: Final = """
+SELECT (SELECT min(offset) FROM frames WHERE partition = ?1), (SELECT max(offset) FROM frames WHERE partition = ?1)
+"""
 
 
 class Bounds(NamedTuple):

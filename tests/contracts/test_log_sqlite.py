@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.adapters.log_sqlite import SqliteLog
-from services.adapters.log_sqlite_table import open_connection
+from services.adapters.log_sqlite_table import Bounds, FrameTable, NewFrame, open_connection
 from services.adapters.log_waiting import LoopSide
 from services.adapters.ports import Append, Log, StoredFrame
 from services.domain.errors import LogError
@@ -68,6 +68,18 @@ def test_append_admitted_and_cancelled_at_once_gives_its_room_back() -> None:
         assert tasks[0].cancelled()
 
     run(test())
+
+
+def test_bounds_of_a_long_partition_are_found_without_walking_through_it(place: Path) -> None:
+    # Every start asks, and every look of a reader that has come to the end: the log is never cut.
+    place.parent.mkdir()
+    table = FrameTable(place)
+    table.insert([NewFrame(P, offset, b"x") for offset in range(5_000)])
+    steps = []
+    table._connection.set_progress_handler(lambda: steps.append(1), 1)
+    assert table.bounds_of(P) == Bounds(0, 5_000)
+    assert len(steps) < 200
+    table.close()
 
 
 def test_open_for_writing_syncs_every_commit(place: Path) -> None:
@@ -185,7 +197,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from services.adapters.log_sqlite import SqliteLog
-from services.adapters.log_sqlite_table import open_connection
+from services.adapters.log_sqlite_table import Bounds, FrameTable, NewFrame, open_connection
 from services.adapters.log_waiting import LoopSide
 from services.adapters.ports import Append
 from services.domain.topics import TopicPartition
