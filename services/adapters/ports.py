@@ -255,6 +255,9 @@ class Instruments(NamedTuple):
 class BalanceReads(Protocol):
     """ubscore's internal read interface, answered from memory. It sees everything that was answered before."""
 
+    async def next_offset(self) -> int:
+        """The first frame of its partition of balance.operations whose effects it does not see yet."""
+
     async def instruments(self) -> Instruments: ...
 
     async def user_status(self, user_id: int) -> bool | None:

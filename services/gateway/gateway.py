@@ -1,7 +1,7 @@
 """The parts of one gateway, put together once; every noun's routes are given this."""
 
 from services.adapters.ports import BalanceReads
-from services.domain.topics import account_shard
+from services.domain.topics import BALANCE_OPERATIONS, TopicPartition, account_shard
 from services.gateway.auth import Authenticator
 from services.gateway.catalogue import Catalogue
 from services.gateway.commands import CommandBus, RequestIds
@@ -56,3 +56,8 @@ class Gateway:
     def balances_of(self, user_id: int) -> BalanceReads:
         """The reads of the account shard that owns `user_id`."""
         return self.deps.balances[account_shard(user_id, self.config.account_shards)]
+
+    async def commands_end(self, user_id: int) -> int:
+        """Where the commands to the account shard that owns `user_id` end: all that is durable is before this offset."""
+        shard = account_shard(user_id, self.config.account_shards)
+        return await self.deps.log.end(TopicPartition(BALANCE_OPERATIONS, shard))

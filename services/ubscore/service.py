@@ -17,6 +17,9 @@ class LocalBalanceReads:
     def __init__(self, state: Callable[[], State]) -> None:
         self._state = state
 
+    async def next_offset(self) -> int:
+        return self._state().next_offset
+
     async def instruments(self) -> Instruments:
         state = self._state()
         return Instruments(dict(state.assets), dict(state.symbols))

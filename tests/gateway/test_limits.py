@@ -13,7 +13,9 @@ from services.adapters.ports import Instruments
 from services.adapters.store_sqlite import SqliteStore
 from services.domain.errors import LogError
 from services.domain.instruments import Asset
+from services.domain.messages import CreateUser, decode_frame
 from services.domain.rejects import Reject
+from services.domain.topics import BALANCE_OPERATIONS, TopicPartition
 from services.gateway.app import GatewayConfig, GatewayDeps, RateLimit, create_app
 from services.gateway.errors import REJECT_ANSWERS, ApiError
 from services.gateway.keys import make_key
@@ -24,6 +26,7 @@ from tests.support.clock import ManualClock, settle
 from tests.support.memory_log import MemoryLog
 
 CONFIG = GatewayConfig(jwt_secret=b"j" * 32, encryption_key=b"e" * 32, answer_timeout_s=1.0)
+OPERATIONS = TopicPartition(BALANCE_OPERATIONS, 0)
 TRANSFER = {"transfer_id": "t-1", "user_id": 1001, "asset": "BTC", "amount": "1"}
 
 
@@ -39,7 +42,7 @@ class Bench:
 
     def __init__(self, config: GatewayConfig, store: SqliteStore) -> None:
         self.log, self.clock, self.store = MemoryLog(), ManualClock(), store
-        core = UbsCore(0, 1)
+        self.core = core = UbsCore(0, 1)
         self.states = {"ubscore": "running"}
         deps = GatewayDeps(
             log=self.log,
@@ -108,6 +111,24 @@ def test_failed_append_is_504_and_unknown(tmp_path: Path) -> None:
         bench.log.failures = [LogError("disk full")]
         answer = await bench.transfer()
         assert (answer.status_code, answer.json()["code"]) == (504, -1007)
+
+    run(tmp_path, story)
+
+
+def test_order_that_is_durable_but_not_applied_yet_is_unknown_and_not_missing(tmp_path: Path) -> None:
+    """Who got ACK, or no answer in time, asks with the cid: "no such order" would be a lie while ubscore is behind."""
+
+    async def story(bench: Bench) -> None:
+        await bench.log.say(OPERATIONS, "gateway-0", 0, [CreateUser(1, 1, 1)])
+        asking = asyncio.ensure_future(bench.http.get("/api/orders", params={"cid": "mine"}))
+        while not asking.done():
+            await bench.clock.advance(0.1)
+            await asyncio.sleep(0.001)
+        assert ((await asking).status_code, (await asking).json()["code"]) == (504, -1007)
+        (stored,) = await bench.log.read(OPERATIONS, 0)
+        bench.core.apply(decode_frame(OPERATIONS.topic, stored.data), stored.offset)
+        missing = await bench.http.get("/api/orders", params={"cid": "mine"})
+        assert (missing.status_code, missing.json()["code"]) == (404, -2013)
 
     run(tmp_path, story)
 
