@@ -170,7 +170,7 @@ class QueryStore(Protocol):
         """Orders created in [from_ms, to_ms], newest (created_ms, order_id) first; `before` is the last row's."""
 
     async def order_by_cid(self, user_id: int, cid: str) -> OrderRow | None:
-        """The newest order of this user with this client order id."""
+        """The newest order of this user with this client order id, those aside that were refused for repeating it."""
 
     async def order_updates(self, user_id: int, order_id: int) -> list[OrderUpdateRow]:
         """Every update of one order, oldest first."""

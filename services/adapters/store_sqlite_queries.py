@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from services.adapters.store_sqlite_database import SqliteDatabase
+from services.domain.rejects import Reject
 from services.domain.rows import (
     BalanceRow,
     LedgerRow,
@@ -110,8 +111,9 @@ class SqliteQueries(SqliteDatabase):
     async def order_by_cid(self, user_id: int, cid: str) -> OrderRow | None:
         # Named, because SQLite would rather walk all orders of the user in the order of the key.
         query = """SELECT * FROM order_history INDEXED BY order_history_by_cid
-            WHERE user_id = ? AND cid = ? ORDER BY created_ms DESC, order_id DESC LIMIT 1"""
-        rows = await self._read(lambda connection: _HISTORY.select(connection, query, (user_id, cid)))
+            WHERE user_id = ? AND cid = ? AND code <> ? ORDER BY created_ms DESC, order_id DESC LIMIT 1"""
+        parameters = (user_id, cid, int(Reject.DUPLICATE_CLIENT_ORDER_ID))
+        rows = await self._read(lambda connection: _HISTORY.select(connection, query, parameters))
         return rows[0] if rows else None
 
     async def order_updates(self, user_id: int, order_id: int) -> list[OrderUpdateRow]:

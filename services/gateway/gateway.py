@@ -58,6 +58,6 @@ class Gateway:
         return self.deps.balances[account_shard(user_id, self.config.account_shards)]
 
     async def commands_end(self, user_id: int) -> int:
-        """Where the commands to the account shard that owns `user_id` end: all that is durable is before this offset."""
+        """Where the commands to the account shard of `user_id` end: every one that is durable is before this offset."""
         shard = account_shard(user_id, self.config.account_shards)
         return await self.deps.log.end(TopicPartition(BALANCE_OPERATIONS, shard))

@@ -276,6 +276,22 @@ class StoreContract:
             assert await store.order_by_cid(1001, "other") is None
 
     @run_async
+    async def test_order_by_cid_refused_as_a_duplicate_is_not_the_order(self, tmp_path: Path) -> None:
+        first = order_row(1001, 1, cid="same", status=OrderStatus.Filled)
+        refused = order_row(
+            1001,
+            2,
+            cid="same",
+            created_ms=first.created_ms + 1,
+            status=OrderStatus.Rejected,
+            code=Reject.DUPLICATE_CLIENT_ORDER_ID,
+        )
+        async with self.open(tmp_path) as store:
+            await store.write_history(history_batch(history=[first, refused]))
+            assert await store.order_by_cid(1001, "same") == first
+            assert await store.order(1001, 2) == refused
+
+    @run_async
     async def test_order_updates_of_one_order_come_oldest_first(self, tmp_path: Path) -> None:
         updates = [update_row(2, 0), update_row(2, 1), update_row(10, 0)]
         other = update_row(3, 0, order_id=2, user_id=1002)

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.domain.errors import StoreUnavailable
+from services.domain.rejects import Reject
 from services.domain.rows import (
     ApiKeyRow,
     BalanceRow,
@@ -122,7 +123,11 @@ class MemoryStore:
         return _page({(row.created_ms, row.order_id): row for row in rows}, limit, before)
 
     async def order_by_cid(self, user_id: int, cid: str) -> OrderRow | None:
-        rows = [row for row in _sorted(self._orders) if (row.user_id, row.cid) == (user_id, cid)]
+        rows = [
+            row
+            for row in _sorted(self._orders)
+            if (row.user_id, row.cid) == (user_id, cid) and row.code != Reject.DUPLICATE_CLIENT_ORDER_ID
+        ]
         return rows[-1] if rows else None
 
     async def order_updates(self, user_id: int, order_id: int) -> list[OrderUpdateRow]:
