@@ -20,7 +20,8 @@ from services.adapters.files import make_folder, sync_folder
 from services.adapters.ports import KeyStore
 from services.domain.errors import ConfigError
 from services.domain.rows import ApiKeyRow
-from services.gateway.keys import Scope, seal
+from services.gateway.keys import Scope, seal, unseal
+from services.runtime.layout import STORE_FILE
 
 KEY_FILE: Final = "secret.key"
 KEY_BYTES: Final = 32
@@ -56,9 +57,13 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def load_secrets(data_dir: Path) -> Secrets:
-    """The folder's secrets; its key is made when there is none. Raises ConfigError when it is damaged."""
+    """The folder's secrets; a new folder's key is made. Raises ConfigError when it is damaged, or lost."""
     path = data_dir / KEY_FILE
     if not path.exists():
+        if (data_dir / STORE_FILE).exists():
+            raise ConfigError(
+                f"{path}: is missing, and the store's keys are sealed with it; bring it back from a backup"
+            )
         _write(path, secrets.token_bytes(KEY_BYTES))
     key = _read(path)
     if len(key) != KEY_BYTES:
@@ -89,11 +94,17 @@ def load_credentials(data_dir: Path, user_ids: Sequence[int] = ()) -> Credential
 
 
 async def register_keys(credentials: Credentials, keys: KeyStore, encryption_key: bytes, time_ms: int) -> None:
-    """Make the store know the keys that it does not know; one that was revoked stays revoked."""
+    """Make the store know the keys that it does not know; one that was revoked stays revoked.
+
+    Raises ConfigError when the store's were sealed with another encryption key.
+    """
     owners = [(ADMIN_USER_ID, ADMIN_SCOPES, credentials.admin)]
     owners += [(int(user_id), USER_SCOPES, key) for user_id, key in credentials.users.items()]
     for user_id, scopes, key in owners:
-        if await keys.get_key(key.api_key) is None:
+        row = await keys.get_key(key.api_key)
+        if row is not None:
+            unseal(row.secret_encrypted, row.api_key, encryption_key)
+        else:
             sealed = seal(key.secret_key.encode(), key.api_key, encryption_key)
             await keys.put_key(ApiKeyRow(key.api_key, user_id, sealed, [scope.value for scope in scopes], time_ms))
 

@@ -40,6 +40,30 @@ def test_secrets_of_a_damaged_key_are_refused_and_the_file_is_kept(tmp_path: Pat
     assert (tmp_path / "secret.key").read_bytes() == b"short"
 
 
+def test_secrets_lost_beside_a_store_are_not_made_anew(tmp_path: Path) -> None:
+    # A new key would start an exchange that answers 500 to everybody whose key the old one sealed.
+    load_secrets(tmp_path)
+    asyncio.run(SqliteStore(tmp_path / "store.sqlite3").close())
+    (tmp_path / "secret.key").unlink()
+    with pytest.raises(ConfigError, match=r"secret\.key: is missing.*bring it back from a backup"):
+        load_secrets(tmp_path)
+    assert not (tmp_path / "secret.key").exists()
+
+
+def test_register_keys_that_another_secret_sealed_are_refused(tmp_path: Path) -> None:
+    credentials = load_credentials(tmp_path)
+
+    async def play() -> None:
+        store = SqliteStore(tmp_path / "store.sqlite3")
+        await register_keys(credentials, store, b"a" * 32, 5)
+        await register_keys(credentials, store, b"a" * 32, 6)
+        with pytest.raises(ConfigError, match="was not sealed with this encryption key"):
+            await register_keys(credentials, store, b"b" * 32, 7)
+        await store.close()
+
+    asyncio.run(play())
+
+
 def test_credentials_have_the_promised_shape_and_mode(tmp_path: Path) -> None:
     credentials = load_credentials(tmp_path, [1001, 1002])
     path = tmp_path / "credentials.json"
