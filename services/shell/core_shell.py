@@ -186,6 +186,8 @@ class CoreShell(Generic[C]):
 
     async def _wait(self) -> None:
         """Wait for the next frame; take the snapshot that falls due meanwhile."""
+        if self._stopping:
+            return
         self._idle = asyncio.ensure_future(self._log.wait(self.core.input, self.core.next_offset))
         due_ms = self._snapshot_interval_ms - self.snapshot_age_ms
         try:

@@ -213,6 +213,35 @@ async def test_core_shell_stop_while_idle_returns(tmp_path: Path) -> None:
     await process.directory.close()
 
 
+class _SlowLog(MemoryLog):
+    """A log on which finding nothing takes a while, as it does over a network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def read(self, partition: TopicPartition, offset: int, max_frames: int = 256) -> Any:
+        frames = await super().read(partition, offset, max_frames)
+        self.asked.set()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return frames
+
+
+@run_async
+async def test_core_shell_stop_while_it_looks_for_frames_returns(tmp_path: Path) -> None:
+    log = _SlowLog()
+    process = _Process(log, tmp_path)
+    await process.shell.recover()
+    log.asked.clear()
+    running = asyncio.create_task(process.shell.run())
+    await log.asked.wait()
+    process.shell.stop()
+    async with asyncio.timeout(5):
+        await running
+    await process.directory.close()
+
+
 @run_async
 async def test_core_shell_idle_takes_the_snapshot_that_falls_due(tmp_path: Path) -> None:
     log = MemoryLog()
