@@ -1,1 +1,1 @@
-"""The libraries, behind ports (ports.py). Each port has one contract suite under tests/contracts."""
+"""The libraries, behind ports (ports.py). Log, directory and store have a contract suite each, in tests/contracts."""

@@ -1,4 +1,6 @@
-"""What the shells and the gateway need from the world. An adapter is one implementation; tests/contracts proves it.
+"""What the shells and the gateway need from the world. An adapter is one implementation of a port.
+
+Every adapter of the log, the directory or the store passes the same contract suite, in tests/contracts.
 
 Everything that waits is async; nothing here blocks the event loop.
 """

@@ -1,4 +1,7 @@
-"""The settings, their keys and defaults. Keys are in camelCase, as in the Exchange resource; names say the unit."""
+"""The settings, their keys and defaults.
+
+Keys are in camelCase, as in Kubernetes. In a file the value says its unit (60s, 64Mi), here the field's name does.
+"""
 
 from typing import Annotated, Literal
 
@@ -40,7 +43,7 @@ class JournalSettings(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, rename="camel"):
-    """What a gateway takes in before it says 429 or 503."""
+    """How much a gateway takes in (else 413 or 503), and how long it waits for an outcome (else 504)."""
 
     max_in_flight: Annotated[int, whole(1, 1_000_000)] = 10_000
     """Commands that wait for an answer at one time."""
@@ -93,7 +96,7 @@ class AssetEntry(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class SymbolEntry(msgspec.Struct, frozen=True, rename="camel"):
-    """A symbol to declare or to change."""
+    """A symbol to declare. One that is there already is left as it is: it is changed through the API."""
 
     name: Annotated[str, TEXT]
     base: Annotated[str, TEXT]
@@ -126,7 +129,7 @@ class SymbolEntry(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Settings(msgspec.Struct, frozen=True, rename="camel"):
-    """Everything. Assets and symbols are declared at start, through the log, in this order."""
+    """Everything. At start, the policy is set and missing assets and symbols are declared, through the log."""
 
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()

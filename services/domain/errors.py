@@ -2,7 +2,7 @@
 
 A `Reject` (rejects.py) is a value: a command was refused, with a stable number. An `ExchangeError` is raised when
 something around the cores fails, and wraps the library's own error with `from`. An `InvariantError` means that the
-process can no longer vouch for its state: it stops the process and is never caught. Input never raises one.
+process can no longer vouch for its state: it stops the process, and nobody catches it to go on. Input never raises one.
 
     ExchangeError
     ├── ConfigError          a setting is missing or wrong
@@ -45,7 +45,7 @@ class JournalError(ExchangeError):
 
 
 class InvariantError(Exception):
-    """A state that must not exist. Stops the process; never caught, never caused by input."""
+    """A state that must not exist. Stops the process; caught only to say so, never caused by input."""
 
 
 class GapError(InvariantError):

@@ -1,1 +1,1 @@
-"""Where everything is wired together, and nowhere else. `local` is the whole exchange in one process."""
+"""Where production code is wired together, and nowhere else. `local` is the whole exchange in one process."""

@@ -8,8 +8,8 @@ from services.verify.report import Check
 def check_open_orders(state: State, engine: MatcherEngine) -> Check:
     """Compare ubscore's open orders with the matcher's books.
 
-    What is on its way between the two (an order the matcher has not seen, a report ubscore has not) is not a
-    difference: an order that only one of them has is counted, one that both have must not differ the wrong way.
+    ubscore opens an order before the matcher gets it, and settles a trade after the matcher made it. So it may have
+    orders that no book has, or with more left than in the book: these are under way. The other way round is wrong.
     """
     name = "open orders: ubscore and the matcher agree"
     resting = engine.remaining()

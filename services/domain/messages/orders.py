@@ -6,7 +6,7 @@ from services.domain.orders import OrderType, SelfTradePrevention, Side, TimeInF
 
 
 class NewOrder(msgspec.Struct, array_like=True, tag=1, gc=False):
-    """An accepted order. The matcher needs to know nothing else: no scales, no fees, no symbol settings.
+    """An accepted order. The matcher needs to know nothing else: no scales and no symbol settings.
 
     price_ticks: the limit, or the protection price of a Market order, beyond which it never trades.
     quantity_lots: 0 when a Market Buy is bounded by `quote_budget` alone.
