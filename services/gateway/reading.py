@@ -7,6 +7,7 @@ unknown field or a million brackets are all refused before anything else happens
 import json
 import re
 from collections import Counter
+from functools import cache
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_plus
 
@@ -25,6 +26,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 # The closing quote is optional: a text without one ends with the body, instead of being tried again at every quote.
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _AT_FIELD = re.compile(r"^(.*) - at `\$\.?([^`]*)`$", re.DOTALL)
 _NO_FIELD = re.compile(r"Object missing required field `([^`]*)`")
@@ -88,7 +90,7 @@ def parse_body(request: Request, body: bytes, kind: type[T]) -> T:
     media_type, _, parameters = content_type.partition(";")
     if media_type.strip().lower() != "application/json" or not _is_utf8(parameters):
         raise bad_input("The Content-Type must be application/json, in UTF-8.", Code.UNREADABLE_BODY, 415)
-    return _convert(parse_json(body), kind, strict=True)
+    return _convert(parse_json(body), kind)
 
 
 def _is_utf8(parameters: str) -> bool:
@@ -147,14 +149,34 @@ def read_query(request: Request) -> dict[str, str]:
 
 def parse_query(params: dict[str, str], kind: type[T]) -> T:
     """The parameters (without those of a signature) as a `kind`. Raises ApiError 400."""
-    if not SIGNING_PARAMETERS.isdisjoint(params):
-        params = {name: value for name, value in params.items() if name not in SIGNING_PARAMETERS}
-    return _convert(params, kind, strict=False)
+    values: dict[str, str | int] = {name: text for name, text in params.items() if name not in SIGNING_PARAMETERS}
+    # Not left to msgspec, which takes 1e3 and 1000.0 for 1000, and null for nothing.
+    for name in _whole_numbers(kind) & values.keys():
+        if _WHOLE.fullmatch(params[name]) is None:
+            raise bad_input(f"Parameter '{name}' must be a whole number, in plain digits.")
+        values[name] = int(params[name])
+    return _convert(values, kind)
 
 
-def _convert(value: Any, kind: type[T], strict: bool) -> T:
+@cache
+def _whole_numbers(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Which parameters of a query are numbers."""
+    described = msgspec.inspect.type_info(kind)
+    assert isinstance(described, msgspec.inspect.StructType)
+    return frozenset(field.encode_name for field in described.fields if _is_whole(field.type))
+
+
+def _is_whole(described: msgspec.inspect.Type) -> bool:
+    if isinstance(described, msgspec.inspect.Metadata):
+        return _is_whole(described.type)
+    if isinstance(described, msgspec.inspect.UnionType):
+        return any(_is_whole(part) for part in described.types)
+    return isinstance(described, msgspec.inspect.IntType)
+
+
+def _convert(value: Any, kind: type[T]) -> T:
     try:
-        return msgspec.convert(value, kind, strict=strict)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise _explain(str(error)) from error
 
@@ -178,10 +200,9 @@ def _explain_field(name: str, reason: str) -> ApiError:
     if pattern is not None:
         legal = pattern.group(1).replace("\\\\", "\\").replace("\\Z", "$")
         return bad_input(f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
-    code = (
-        _WORD_CODES.get(name, Code.ILLEGAL_PARAMETER) if reason.startswith("Invalid enum") else Code.ILLEGAL_PARAMETER
-    )
-    return bad_input(f"Parameter '{name}': {_lower_first(reason)}.", code or Code.ILLEGAL_PARAMETER)
+    no_such_word = reason.startswith("Invalid enum")
+    code = _WORD_CODES.get(name, Code.ILLEGAL_PARAMETER) if no_such_word else Code.ILLEGAL_PARAMETER
+    return bad_input(f"Parameter '{name}': {_lower_first(reason)}.", code)
 
 
 def _lower_first(text: str) -> str:

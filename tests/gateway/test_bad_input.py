@@ -223,6 +223,11 @@ def test_query_that_is_wrong_or_foreign_is_refused(
         ("/api/orders/history?limit=0", 400),
         ("/api/orders/history?limit=1001", 400),
         ("/api/orders/history?limit=x", 400),
+        ("/api/orders/history?limit=1e2", 400),
+        ("/api/orders/history?limit=5.0", 400),
+        ("/api/orders/history?from=1e3", 400),
+        ("/api/orders/history?to=null", 400),
+        ("/api/depth?symbol=BTC_USDT&limit=1e1", 400),
         ("/api/orders/history?cursor=1", 400),
         ("/api/orders/history?cursor=1:x", 400),
         ("/api/orders/history?cursor=1:99999999999999999999", 400),
@@ -257,6 +262,20 @@ def test_get_that_asks_for_nothing_that_is_there_is_refused(
     assert response.status_code == status, response.text
     assert response.json()["code"] < 0
     assert response.json()["msg"].endswith(".")
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["{}.0", "{}e0", "+{}", "%2B{}", "%20{}", "{}%20", "0{}", "{}%00", "{}%0A", "{}_", "-{}", "null", "{}&user_id={}",
+     "{}&%75ser_id={}", "%D9%A1", "true", "0x10", ""],
+)  # fmt: skip
+def test_user_id_in_a_query_is_plain_digits_once(live: LiveExchange, user: User, spelling: str) -> None:
+    """Whoever means somebody's data says so exactly: no other spelling of the caller's own number is taken."""
+    path = "/api/balances?user_id="
+    good = live.http.get(f"{path}{user.user_id}", headers=user.headers)
+    assert good.json()["user_id"] == user.user_id
+    refused = live.http.get(path + spelling.format(user.user_id, user.user_id), headers=user.headers)
+    assert (refused.status_code, refused.json()["code"]) in ((400, -1100), (400, -1101)), refused.text
 
 
 def test_method_that_a_path_does_not_take_is_refused_with_those_it_takes(live: LiveExchange) -> None:
