@@ -174,7 +174,7 @@ async def _is_stored(exchange: LocalExchange) -> bool:
 
 
 def _projections(exchange: LocalExchange) -> list[ProjectionShell[Any]]:
-    return [exchange.settlement, *exchange.histories]
+    return list(exchange.projections.values())
 
 
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -7,8 +7,7 @@ from starlette.responses import Response
 from services.gateway.answers import HealthAnswer, answer
 from services.gateway.calls import Call
 from services.gateway.gateway import Gateway
-
-RUNNING = "running"
+from services.shell.projection_shell import RUNNING
 
 
 class HealthCalls:

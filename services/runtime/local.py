@@ -39,7 +39,7 @@ from services.runtime.layout import LOG_FILE, STORE_FILE
 from services.runtime.watched import watch_core, watch_projection
 from services.settlement.service import settlement_shell
 from services.shell.core_shell import CoreShell
-from services.shell.projection_shell import ProjectionShell
+from services.shell.projection_shell import RUNNING, ProjectionShell
 from services.ubscore.core import UbsCore
 from services.ubscore.service import LocalBalanceReads
 
@@ -55,8 +55,6 @@ POLL_SECONDS: Final = 0.002
 
 C = TypeVar("C", bound=Core)
 AppliedHook = Callable[[Frame[Any], int, list[Output]], None]
-
-_RUNNING: Final = "running"
 
 
 class LocalExchange:
@@ -95,12 +93,13 @@ class LocalExchange:
             (self.metrics.applied("matcher", 0), self._lines.matcher_applied),
         )
         store, log, clock = self.store, self.log, self.clock
-        self.settlement = settlement_shell(0, log, store, clock, self._lines.settlement_written)
-        self.histories = [
-            order_history_shell(partition, log, store, clock, self._lines.history_written)
-            for partition in (OUTPUTS, EVENTS)
-        ]
-        for projection in self._projections:
+        self.projections: dict[str, ProjectionShell[SettlementBatch] | ProjectionShell[HistoryBatch]] = {
+            "settlement": settlement_shell(0, log, store, clock, self._lines.settlement_written)
+        }
+        for partition in (OUTPUTS, EVENTS):
+            history = order_history_shell(partition, log, store, clock, self._lines.history_written)
+            self.projections[f"order_history {partition.topic}"] = history
+        for projection in self.projections.values():
             watch_projection(self.metrics, projection, log)
         self.balance_reads = LocalBalanceReads(lambda: self.ubscore.core.state)
         self.book_reads = LocalBookReads(lambda: self.matcher.core)
@@ -171,9 +170,8 @@ class LocalExchange:
         await self.matcher.recover()
         self._spawn("ubscore", self.ubscore.run())
         self._spawn("matcher", self.matcher.run())
-        self._spawn("settlement", self.settlement.run())
-        for history in self.histories:
-            self._spawn(f"order_history {history.partition.topic}", history.run())
+        for name, projection in self.projections.items():
+            self._spawn(name, projection.run())
         self._spawn("gateway", self.gateway.run())
         await self._or_failure(self._prepare())
 
@@ -208,11 +206,9 @@ class LocalExchange:
     def health(self) -> dict[str, str]:
         """The state of every service; "running" is good, everything else says why not."""
         states = {name: _describe(task) for name, task in self._tasks.items()}
-        states["settlement"] = self.settlement.state if states.get("settlement") == _RUNNING else states["settlement"]
-        for history in self.histories:
-            name = f"order_history {history.partition.topic}"
-            if states.get(name) == _RUNNING:
-                states[name] = history.state
+        for name, projection in self.projections.items():
+            if states.get(name) == RUNNING:
+                states[name] = projection.state
         return states
 
     def digests(self) -> list[tuple[str, int, bytes]]:
@@ -255,15 +251,11 @@ class LocalExchange:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await _until(self._is_stored)
-        for shell in self._projections:
+        for shell in self.projections.values():
             shell.stop()
 
     async def _is_stored(self) -> bool:
-        return all([shell.next_offset >= await self.log.end(shell.partition) for shell in self._projections])
-
-    @property
-    def _projections(self) -> list[ProjectionShell[SettlementBatch] | ProjectionShell[HistoryBatch]]:
-        return [self.settlement, *self.histories]
+        return all([shell.next_offset >= await self.log.end(shell.partition) for shell in self.projections.values()])
 
     async def _close(self) -> None:
         for journal in self._journals:
@@ -302,7 +294,7 @@ class LocalExchange:
 
 def _describe(task: "asyncio.Task[None]") -> str:
     if not task.done():
-        return _RUNNING
+        return RUNNING
     error = None if task.cancelled() else task.exception()
     return f"stopped: {error}" if error is not None else "stopped"
 
