@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from services import __version__
 from services.domain.errors import LogError, StoreError
 from services.gateway.answers import answer
 from services.gateway.balances import BalanceCalls
@@ -40,7 +41,6 @@ from services.gateway.users_admin import UserAdminCalls
 __all__ = ["EventLogger", "Gateway", "GatewayConfig", "GatewayDeps", "Issuer", "RateLimit", "create_app"]
 
 TITLE: Final = "Exchange"
-VERSION: Final = "0.1.0"
 
 
 def create_app(deps: GatewayDeps) -> FastAPI:
@@ -49,12 +49,12 @@ def create_app(deps: GatewayDeps) -> FastAPI:
     calls = _calls(gateway)
     # The documentation page brings its scripts along: it works where there is no internet.
     # Unknown paths must get our errors, so FastAPI's redirects from /path/ to /path are off.
-    app = FastAPIOffline(title=TITLE, version=VERSION, redirect_slashes=False)
+    app = FastAPIOffline(title=TITLE, version=__version__, redirect_slashes=False)
     for call in calls:
         # Plain routes: reading and documents are our own, so FastAPI's work for each request would be for nothing.
         app.router.routes.append(_CallRoute(call.path, call.endpoint, methods=[call.method]))
     app.state.gateway = gateway
-    described: dict[str, Any] = document(calls, TITLE, VERSION)
+    described: dict[str, Any] = document(calls, TITLE, __version__)
     app.openapi = lambda: described  # type: ignore[method-assign]
     _answer_errors(app, gateway)
     _answer_http_errors(app, calls)

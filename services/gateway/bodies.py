@@ -118,10 +118,7 @@ class EmptyBody(_Strict):
 class NewKeyBody(_Strict):
     """A key to make. With `public_key` (an Ed25519 key as PEM) there is no secret: its owner signs with his own."""
 
-    scopes: Annotated[
-        list[Literal["read", "trade", "treasury", "admin"]],
-        Meta(min_length=1, max_length=4, examples=[["read", "trade"]]),
-    ]
+    scopes: Annotated[list[ScopeName], Meta(min_length=1, max_length=4, examples=[["read", "trade"]])]
     public_key: Annotated[str, Meta(max_length=1000)] = ""
 
 

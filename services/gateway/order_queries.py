@@ -111,7 +111,7 @@ class OrderQueries:
         """How many of the user's orders came to each status."""
         admitted = await admit(self._gateway, request, Scope.READ)
         user_id = admitted.caller.act_for(parse_query(admitted.params, UserQuery).user_id)
-        return answer(statistics_answer(await self._gateway.queries.order_statistics(user_id), user_id))
+        return answer(statistics_answer(await self._gateway.queries.order_statistics(user_id)))
 
     async def by_id(self, request: Request) -> Response:
         """One order of the user, open or closed."""

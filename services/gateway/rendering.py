@@ -22,23 +22,21 @@ from services.gateway.answers import (
 
 def order_from_update(update: OrderUpdate, symbol: Symbol) -> OrderAnswer:
     """The order as the matcher's update says it."""
-    return _order(update, symbol, update.status, update.created_ms)
+    return _order(update, symbol, update.status)
 
 
 def order_from_row(row: OrderRow, symbol: Symbol) -> OrderAnswer:
     """The order as the store has it."""
-    return _order(row, symbol, row.status, row.created_ms)
+    return _order(row, symbol, row.status)
 
 
 def order_from_view(view: OpenOrderView, symbol: Symbol) -> OrderAnswer:
     """The open order as ubscore has it."""
     status = OrderStatus.PartiallyFilled if view.filled_lots else OrderStatus.New
-    return _order(view, symbol, status, view.created_ms)
+    return _order(view, symbol, status)
 
 
-def _order(
-    order: OrderUpdate | OrderRow | OpenOrderView, symbol: Symbol, status: OrderStatus, created_ms: int
-) -> OrderAnswer:
+def _order(order: OrderUpdate | OrderRow | OpenOrderView, symbol: Symbol, status: OrderStatus) -> OrderAnswer:
     market = order.order_type == OrderType.Market
     return OrderAnswer(
         order.order_id,
@@ -52,7 +50,7 @@ def _order(
         symbol.format_quantity(order.quantity_lots),
         symbol.format_quantity(order.filled_lots),
         symbol.format_notional(order.filled_tick_lots),
-        created_ms,
+        order.created_ms,
     )
 
 
@@ -127,8 +125,8 @@ def own_trade(row: SettledTradeRow, symbol: Symbol, user_id: int) -> TradeAnswer
     return trade
 
 
-def statistics_answer(row: StatisticsRow, user_id: int) -> StatisticsAnswer:
-    return StatisticsAnswer(user_id, row.new, row.filled, row.cancelled, row.rejected, row.expired, row.updated_ms)
+def statistics_answer(row: StatisticsRow) -> StatisticsAnswer:
+    return StatisticsAnswer(row.user_id, row.new, row.filled, row.cancelled, row.rejected, row.expired, row.updated_ms)
 
 
 def symbol_answer(symbol: Symbol) -> SymbolAnswer:
