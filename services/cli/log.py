@@ -18,6 +18,7 @@ from services.adapters.ports import StoredFrame
 from services.cli.log_lines import RecordLine, record_lines
 from services.domain.errors import ConfigError
 from services.domain.topics import TOPICS, TopicPartition
+from services.runtime.layout import LOG_FILE
 
 app = typer.Typer(no_args_is_help=True, help="Look at the topics of the log.")
 
@@ -44,7 +45,7 @@ def tail(
     """Print the records of a topic: partition, offset, source, sequence, and the record with the name of its type."""
     if topic not in TOPICS:
         raise ConfigError(f"there is no topic {topic!r}; there are {', '.join(TOPICS)}")
-    path = data_dir / "log.sqlite3"
+    path = data_dir / LOG_FILE
     if not path.exists():
         raise ConfigError(f"{data_dir} holds no log; name the exchange's folder with --data-dir")
     printer = _print_json if as_json else _pretty_printer()

@@ -8,8 +8,6 @@ import typer
 
 from services.simulation.run import Verdict, simulate
 
-_EXIT_FAILED = 1
-
 
 def simulate_command(
     seed: Annotated[int, typer.Option(min=0, help="The first seed: it decides everything.")] = 1,
@@ -29,7 +27,7 @@ def simulate_command(
         if verdict.sentence:
             typer.echo(f"seed {number}, step {verdict.counts.steps:,}: {verdict.sentence}", err=True)
             typer.echo(f"again: exchange simulate --seed {number} --steps {steps}", err=True)
-            raise typer.Exit(_EXIT_FAILED)
+            raise typer.Exit(1)
         typer.echo(_line(verdict))
         if verbose:
             typer.echo(_details(verdict))

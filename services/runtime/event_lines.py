@@ -98,7 +98,7 @@ def _order_closed(event: OrderClosed) -> Fields:
     }
 
 
-def _order_repeated(event: OrderRepeated | TransferRepeated) -> Fields:
+def _command_repeated(event: OrderRepeated | TransferRepeated) -> Fields:
     return {"event": "command_repeated", "request_id": event.request_id, "user_id": event.user_id}
 
 
@@ -118,12 +118,12 @@ def _command_rejected(event: CommandRejected) -> Fields:
 _LINES: Final[dict[type[Any], Callable[[Any], Fields]]] = {
     OrderAccepted: _order_accepted,
     OrderRejected: _order_rejected,
-    OrderRepeated: _order_repeated,
+    OrderRepeated: _command_repeated,
     CancelAccepted: _cancel_accepted,
     CommandRejected: _command_rejected,
     TransferCompleted: _transfer_completed,
     TransferRejected: _transfer_rejected,
-    TransferRepeated: _order_repeated,
+    TransferRepeated: _command_repeated,
     TradeSettled: _trade_settled,
     OrderClosed: _order_closed,
 }
