@@ -1,6 +1,5 @@
 """`exchange demo`: the whole story, against a running exchange."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +16,13 @@ def demo(
     data_dir: Annotated[Path, typer.Option(envvar="DATA_DIR", help="The exchange's folder, for its keys.")] = Path(
         "data"
     ),
-    log_dir: Annotated[Path | None, typer.Option(help="Its JSON logs [default: LOG_DIR, else DATA_DIR/logs].")] = None,
+    log_dir: Annotated[
+        Path | None, typer.Option(envvar="LOG_DIR", show_default="logs in --data-dir", help="Its JSON logs.")
+    ] = None,
 ) -> None:
     """Play a whole trading day against the exchange that `exchange local --demo` started, and check every balance.
 
     Three users deposit, trade with every order type, cancel, withdraw and are refused; then everything is asked for and
     must add up to the smallest unit. It may be played again and again. The exit status is 1 when anything is wrong.
     """
-    logs = log_dir or Path(os.environ.get("LOG_DIR") or data_dir / "logs")
-    tell(url or f"http://{host}:{port}", data_dir, logs, Console())
+    tell(url or f"http://{host}:{port}", data_dir, log_dir or data_dir / "logs", Console())

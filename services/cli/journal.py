@@ -11,7 +11,7 @@ from services.adapters.files import FolderLock
 from services.adapters.journal_check import FileReport, FileState, inspect_folder, journal_folders, set_aside
 from services.domain.errors import ConfigError
 
-app = typer.Typer(no_args_is_help=True, help="Verify or repair the journals of the cores.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Verify or repair the journals of the cores.")
 
 DataDir = Annotated[Path, typer.Option(envvar="DATA_DIR", help="The exchange's data folder.")]
 
@@ -41,7 +41,8 @@ def verify(data_dir: DataDir = Path("data")) -> None:
         _print(console, folder, reports)
         broken += sum(report.must_go for report in reports)
     if broken:
-        console.print(f"[bold red]{broken} files cannot be used.[/] Set them aside with: exchange journal repair")
+        advice = f"Set them aside with: exchange journal repair --data-dir {data_dir}"
+        console.print(f"[bold red]{broken} files cannot be used.[/] {advice}")
         raise typer.Exit(1)
     console.print("[bold green]All journals are valid.[/]")
 

@@ -47,6 +47,7 @@ def _load(command: LazyCommand) -> Any:
         group = typer.main.get_group(target)
         group.name = command.name
         return group
-    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    # As Markdown, paragraphs of a docstring are wrapped anew for the terminal instead of twice.
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown")
     single.command(command.name)(target)
     return typer.main.get_command(single)

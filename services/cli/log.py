@@ -20,7 +20,7 @@ from services.domain.errors import ConfigError
 from services.domain.topics import TOPICS, TopicPartition
 from services.runtime.layout import LOG_FILE
 
-app = typer.Typer(no_args_is_help=True, help="Look at the topics of the log.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Look at the topics of the log.")
 
 
 @app.callback()

@@ -44,7 +44,7 @@ def replay(
         Path | None, typer.Option(help="Where the exchange's data stays; a fresh folder. Without it, nothing stays.")
     ] = None,
     users: Annotated[int, typer.Option(min=2, max=100_000, help="How many users trade: half of them buy.")] = 10,
-    ticker: Annotated[str, typer.Option(help="The stock's name [default: how the file's name begins].")] = "",
+    ticker: Annotated[str, typer.Option(show_default="how the file's name begins", help="The stock's name.")] = "",
 ) -> None:
     """Feed recorded order flow (LOBSTER) through gateway, log, ubscore, matcher, settlement and order history.
 

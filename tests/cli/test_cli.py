@@ -27,6 +27,13 @@ def test_help_of_a_command_explains_its_options(command: object) -> None:
     assert "--help" in answer.stdout
 
 
+@pytest.mark.parametrize(
+    ("command", "default"), [("demo", "logs in --data-dir"), ("replay", "how the file's name begins")]
+)
+def test_help_shows_defaults_that_are_worked_out(command: str, default: str) -> None:
+    assert default in " ".join(run(command, "--help").stdout.split())
+
+
 def test_help_imports_no_command() -> None:
     code = (
         "import sys\nfrom services.cli import app\n"
