@@ -71,6 +71,7 @@ class LocalExchange:
         self._demo = demo
         self._secrets = load_secrets(data_dir)
         self.metrics = Metrics(__version__)
+        self._logs = logs
         self._lines = EventLines(logs if settings.log.events else None)
         self._event = logs.service("gateway").info if logs is not None else _no_event
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -166,14 +167,22 @@ class LocalExchange:
         Raises ConfigError when a setting is refused; JournalError, GapError or InvariantError when the folder's state
         cannot be vouched for.
         """
-        await self.ubscore.recover()
-        await self.matcher.recover()
+        await self._recover("ubscore", self.ubscore)
+        await self._recover("matcher", self.matcher)
         self._spawn("ubscore", self.ubscore.run())
         self._spawn("matcher", self.matcher.run())
         for name, projection in self.projections.items():
             self._spawn(name, projection.run())
         self._spawn("gateway", self.gateway.run())
         await self._or_failure(self._prepare())
+
+    async def _recover(self, service: str, shell: CoreShell[Any]) -> None:
+        await shell.recover()
+        if self._logs is not None:
+            log = self._logs.service(service, 0)
+            for finding in shell.findings:
+                log.warning("journal_mended", finding=finding)
+            log.info("recovered", next_offset=shell.core.next_offset, replayed_frames=shell.replayed_frames)
 
     async def _prepare(self) -> None:
         """Everything that a first request may need: cores that know what was answered before, keys, instruments."""

@@ -33,6 +33,12 @@ class Recovered(Protocol):
     @property
     def frames(self) -> AsyncIterator[StoredFrame]: ...
 
+    @property
+    def torn(self) -> str | None: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
 
 class JournalPort(Protocol):
     """What the shell asks of `services.adapters.journal.Journal`."""
@@ -97,6 +103,8 @@ class CoreShell(Generic[C]):
         """When the last snapshot was taken or recovery ended, by the clock."""
         self.replayed_frames = 0
         """How many frames of the journal the recovery applied."""
+        self.findings: tuple[str, ...] = ()
+        """What the recovery found wrong with the journal and survived, in sentences; a torn tail first."""
 
     @property
     def snapshot_age_ms(self) -> int:
@@ -115,6 +123,7 @@ class CoreShell(Generic[C]):
         before what the core has applied: it is not the log that this core has followed.
         """
         recovered = await self._journal.open()
+        self.findings = (*([recovered.torn] if recovered.torn else []), *recovered.warnings)
         ends: dict[TopicPartition, int] = {}
         if recovered.snapshot is not None:
             snapshot = _SNAPSHOT_DECODER.decode(recovered.snapshot)

@@ -126,6 +126,23 @@ async def test_local_journal_broken_in_the_middle_refuses_to_start_with_the_posi
 
 
 @run_async
+async def test_local_start_with_a_torn_journal_says_what_was_cut(tmp_path: Path) -> None:
+    async with running(tmp_path / "data") as venue:
+        await venue.trade_a_little()
+    segment = max((tmp_path / "data" / "ubscore-0").glob("journal-*.log"))
+    size = segment.stat().st_size
+    with segment.open("ab") as file:
+        file.write(b"half a record")
+    logs = Logs(tmp_path / "logs")
+    async with running(tmp_path / "data", logs=logs):
+        pass
+    await asyncio.to_thread(logs.close)
+    text = "".join(path.read_text() for path in (tmp_path / "logs").glob("ubscore.log.*"))
+    assert f'"event":"journal_mended","finding":"{segment.name}: cut at byte {size} of {size + 13}' in text
+    assert '"event":"recovered"' in text
+
+
+@run_async
 async def test_local_store_row_ahead_of_the_log_stops_the_exchange_and_says_where(tmp_path: Path) -> None:
     """Somebody restored an older store: the next change of that balance leaves a gap, and settlement never guesses."""
     async with running(tmp_path) as venue:
