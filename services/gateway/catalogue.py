@@ -12,17 +12,22 @@ class Catalogue:
     def __init__(self, reads: BalanceReads) -> None:
         self._reads = reads
         self._cached: Instruments | None = None
+        self._changes = 0
 
     def forget(self) -> None:
         """An instrument was declared or changed."""
         self._cached = None
+        self._changes += 1
 
     async def instruments(self) -> Instruments:
         """All of them, in the order of their declaration."""
         cached = self._cached
         if cached is None:
+            changes = self._changes
             cached = await self._reads.instruments()
-            self._cached = Instruments(dict(cached.assets), dict(cached.symbols))
+            if changes == self._changes:
+                # Else what was fetched may be from before the change.
+                self._cached = Instruments(dict(cached.assets), dict(cached.symbols))
         return cached
 
     async def symbol(self, name: str) -> Symbol:
