@@ -2,12 +2,15 @@
 
 import inspect
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import msgspec
 import pytest
+import yaml
 
+from services.config import Settings, load_settings
 from services.domain import messages as domain_messages
 from services.domain.messages import engine, events, operations, orders
 from tests.support import golden
@@ -53,6 +56,22 @@ def test_golden_difference_sees_changes_and_not_additions() -> None:
     assert golden.difference(old, {"a": 1, "b": [{"c": "x", "new": 0}], "new": 0}) == ""
     assert golden.difference(old, {"a": 1, "b": [{"c": "y"}]}) == "b[0].c was 'x', is 'y'"
     assert golden.difference(old, {"a": 1}) == "b was [{'c': 'x'}], is None"
+
+
+def test_readme_shows_every_setting_with_its_default(tmp_path: Path) -> None:
+    shown = re.search(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None
+    (tmp_path / "exchange.yaml").write_text(shown[1], encoding="utf-8")
+    settings = load_settings(tmp_path / "exchange.yaml")
+    assert msgspec.structs.replace(settings, assets=[], symbols=[]) == Settings()
+    written = yaml.safe_load(shown[1])
+    sections = {field.encode_name: field.type for field in msgspec.structs.fields(Settings)}
+    assert written.keys() == sections.keys()
+    for name, kind in sections.items():
+        entry, struct = (
+            (written[name][0], kind.__args__[0]) if isinstance(written[name], list) else (written[name], kind)
+        )
+        assert entry.keys() == {field.encode_name for field in msgspec.structs.fields(struct)}, name
 
 
 def test_ci_runs_what_a_developer_runs() -> None:
