@@ -21,6 +21,7 @@ from services.gateway.tasks import run_together
 _COUNTER_BITS: Final = 40
 PREFIX_BITS: Final = 23
 """Of the random part of a request id; 23 + 40 bits stay below 2**63."""
+_STOPPING: Final = "The gateway is stopping; nothing was done."
 
 
 class RequestIds:
@@ -112,6 +113,8 @@ class CommandBus:
     ) -> None:
         if self._in_flight + len(shards) > self._max_in_flight:
             raise Overloaded
+        if any(self._writers[shard].ended for shard in shards):
+            raise Overloaded(_STOPPING)
         self._in_flight += len(shards)
         record = msgspec.Raw(self._encode(command))
         pending = _Pending(command.request_id, record, not_after_ms, durable, alone=len(shards) == 1)
@@ -145,6 +148,8 @@ class _ShardWriter:
         self._on_failure = on_failure
         self._queue: deque[_Pending] = deque()
         self._filled = asyncio.Event()
+        self.ended = False
+        """Whether nothing will be written any more."""
 
     def add(self, pending: _Pending) -> None:
         self._queue.append(pending)
@@ -160,9 +165,10 @@ class _ShardWriter:
                 if not self._queue:
                     self._filled.clear()
         finally:
+            self.ended = True
             # What is still queued was never written, and that is certain.
             while self._queue:
-                self._fail([self._queue.popleft()], Overloaded("The gateway is stopping; nothing was done."))
+                self._fail([self._queue.popleft()], Overloaded(_STOPPING))
 
     def _take(self) -> list[_Pending]:
         """The next frame's commands; those whose time is over are refused here, just before the write."""

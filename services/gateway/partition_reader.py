@@ -22,7 +22,7 @@ class PartitionReader:
         self.partition = partition
         self.started = False
         self.error = ""
-        """Why the log cannot be read at the moment."""
+        """Why the log is not being read (at the moment)."""
         self.newest_ms = 0
         """When a frame came last."""
         self._apply = apply
@@ -47,6 +47,12 @@ class PartitionReader:
         return self._behind
 
     async def run(self, log: Log, clock: Clock) -> None:
+        try:
+            await self._follow(log, clock)
+        finally:
+            self.error = "stopped"
+
+    async def _follow(self, log: Log, clock: Clock) -> None:
         while True:
             try:
                 if not self.started:

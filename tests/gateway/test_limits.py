@@ -17,7 +17,7 @@ from services.domain.messages import CreateUser, decode_frame
 from services.domain.rejects import Reject
 from services.domain.topics import BALANCE_OPERATIONS, TopicPartition
 from services.gateway.app import GatewayConfig, GatewayDeps, RateLimit, create_app
-from services.gateway.errors import REJECT_ANSWERS, ApiError
+from services.gateway.errors import REJECT_ANSWERS, ApiError, Overloaded
 from services.gateway.keys import make_key
 from services.gateway.limits import RateLimiter
 from services.ubscore.core import UbsCore
@@ -153,6 +153,25 @@ def test_gateway_that_does_not_read_answers_is_not_ready_and_takes_nothing(tmp_p
         assert "not started" in ready.json()["components"]["gateway outcomes"]
         assert (await bench.http.get("/health/live")).status_code == 200
         assert (await bench.transfer()).status_code == 503
+        assert bench.log.appends == 0
+
+    run(tmp_path, story, started=False)
+
+
+def test_gateway_that_has_ended_takes_nothing(tmp_path: Path) -> None:
+    """Connections outlive it for a moment: nobody would ever answer what came on them."""
+
+    async def story(bench: Bench) -> None:
+        gateway = bench.app.state.gateway
+        work = asyncio.ensure_future(gateway.run())
+        await settle()
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        answer = await asyncio.wait_for(bench.transfer(), 10)
+        assert (answer.status_code, answer.json()["code"]) == (503, -1008)
+        with pytest.raises(Overloaded):
+            await asyncio.wait_for(gateway.bus.submit(CreateUser(1, 1, 1), 0), 10)
+        assert (await bench.http.get("/health/ready")).status_code == 503
         assert bench.log.appends == 0
 
     run(tmp_path, story, started=False)
