@@ -41,8 +41,7 @@ class OrderAnswer(msgspec.Struct):
     price: str
     quantity: str
     filled_quantity: str
-    filled_quote: str
-    """Σ price × quantity of its trades, fees aside."""
+    filled_quote: Annotated[str, Meta(description="Σ price × quantity of its trades, fees aside.")]
     time_ms: int
     fills: list[FillAnswer] | UnsetType = UNSET
 
@@ -180,7 +179,7 @@ class SymbolAnswer(msgspec.Struct):
     min_notional: str
     maker_fee_micros: int
     taker_fee_micros: int
-    band_micros: int
+    band_micros: Annotated[int, Meta(description="How far a price may be off, in millionths of it; 0: any.")]
     matcher_shard: int
     status: str
 
@@ -220,8 +219,7 @@ class TokenAnswer(msgspec.Struct):
     """A bearer token."""
 
     access_token: str
-    expires_in: int
-    """Seconds."""
+    expires_in: Annotated[int, Meta(description="Seconds.")]
     token_type: str = "Bearer"  # noqa: S105 (the word, not a secret)
 
 
@@ -244,8 +242,7 @@ class CoreAnswer(msgspec.Struct):
     """A core's state at one moment. digest: blake2b-256 of the whole state, in hexadecimal."""
 
     source: str
-    next_offset: int
-    """The first frame of its input that it has not applied."""
+    next_offset: Annotated[int, Meta(description="The first frame of its input that it has not applied.")]
     digest: str
 
 

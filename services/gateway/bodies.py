@@ -44,7 +44,7 @@ TransferId = Annotated[
 Limit = Annotated[int, Meta(ge=1, le=1000, description="At most so many rows.")]
 TimeMs = Annotated[int, Meta(ge=0, le=MAX_AMOUNT, description="Milliseconds since the epoch.")]
 Cursor = Annotated[str, Meta(max_length=100, description="`next` of the page before.")]
-Window = Annotated[int, Meta(ge=1, le=366 * 86_400_000, description="Milliseconds of log time.")]
+Window = Annotated[int, Meta(ge=1, le=366 * 86_400_000, description="Milliseconds for which such ids are remembered.")]
 FeeMicros = Annotated[int, Meta(ge=0, le=MAX_FEE_MICROS, description="Millionths: 1000 is 0.1 %.", examples=[1000])]
 ScopeName = Literal["read", "trade", "treasury", "admin"]
 
@@ -69,11 +69,17 @@ class OrderBody(_Strict):
     price: Decimal | None = None
     quantity: Decimal | None = None
     quote_quantity: Decimal | None = None
-    time_in_force: Literal["GTC", "IOC", "FOK"] | None = None
-    """GTC when absent; IOC of a Market order."""
-    self_trade_prevention: Literal["ExpireTaker", "ExpireMaker", "ExpireBoth"] = "ExpireTaker"
-    response: Literal["ACK", "RESULT", "FULL"] = "RESULT"
-    """ACK: as soon as it is durable. RESULT: with the outcome. FULL: with the fills too."""
+    time_in_force: Annotated[
+        Literal["GTC", "IOC", "FOK"] | None, Meta(description="GTC when absent; IOC of a Market order.")
+    ] = None
+    self_trade_prevention: Annotated[
+        Literal["ExpireTaker", "ExpireMaker", "ExpireBoth"],
+        Meta(description="Which order expires when this one would match another of the same user."),
+    ] = "ExpireTaker"
+    response: Annotated[
+        Literal["ACK", "RESULT", "FULL"],
+        Meta(description="ACK: as soon as it is durable. RESULT: with the outcome. FULL: with the fills too."),
+    ] = "RESULT"
 
 
 class CancelBody(_Strict):
@@ -136,7 +142,9 @@ class SymbolBody(_Strict):
     min_notional: Decimal
     maker_fee_micros: FeeMicros
     taker_fee_micros: FeeMicros
-    band_micros: Annotated[int, Meta(ge=0, le=100 * MICROS, description="How far a price may be off; 0: any.")] = 0
+    band_micros: Annotated[
+        int, Meta(ge=0, le=100 * MICROS, description="How far a price may be off, in millionths of it; 0: any.")
+    ] = 0
     matcher_shard: Annotated[int, Meta(ge=0, le=511)] = 0
     status: Literal["Trading", "Halted", "CancelOnly"] = "Trading"
 
@@ -145,9 +153,7 @@ class PolicyBody(_Strict):
     """Limits of every account shard."""
 
     order_window_ms: Window
-    """How long client order ids are kept."""
     transfer_window_ms: Window
-    """How long transfer ids are kept."""
     max_open_orders: Annotated[int, Meta(ge=1, le=1_000_000, description="Per user.")]
 
 
