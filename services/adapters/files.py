@@ -173,11 +173,11 @@ def sync_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it, durably; nothing happens when it is there."""
+    """Make a folder and those above it, durably, open to owner and group alone; nothing happens when it is there."""
     if path.is_dir():
         return
     make_folder(path.parent)
-    path.mkdir(exist_ok=True)
+    path.mkdir(mode=0o750, exist_ok=True)
     sync_folder(path.parent)
 
 

@@ -26,6 +26,12 @@ class TestFileDirectory(DirectoryContract):
         await directory.close()
 
 
+def test_folder_made_for_an_exchange_is_closed_to_strangers(place: Path) -> None:
+    # Everybody's orders and balances are in it; the logs in it may be read by a group.
+    FolderLock(place).release()
+    assert place.stat().st_mode & 0o007 == 0
+
+
 def test_open_removes_what_an_interrupted_replace_left(place: Path) -> None:
     place.mkdir(parents=True)
     (place / "f.tmp").write_bytes(b"half")
