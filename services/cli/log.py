@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from services.adapters.log_sqlite import SqliteLog
-from services.adapters.log_sqlite_reader import SqliteLogReader
+from services.adapters.log_sqlite_reader import SqliteLogReader, check_offset
 from services.adapters.ports import StoredFrame
 from services.cli.log_lines import RecordLine, record_lines
 from services.domain.errors import ConfigError
@@ -80,9 +80,12 @@ async def _print(
 async def _frames(
     log: SqliteLogReader, partition: TopicPartition, start: int | None, follow: bool
 ) -> AsyncIterator[StoredFrame]:
-    """Frames from `start` on (from the 10th but last when it is None), and what comes after them when `follow`."""
+    """Frames from `start` on (the ten newest when it is None), and what comes after them when `follow`."""
     first, end = await log.start(partition), await log.end(partition)
     offset = max(first, end - 10) if start is None else start
+    if not follow:
+        # Nothing printed would look like nothing written. Who follows may wait for what is still to come.
+        check_offset(partition, offset, first, end)
     while follow or offset < end:
         if follow:
             await log.wait(partition, offset)

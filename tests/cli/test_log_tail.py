@@ -95,6 +95,12 @@ def test_log_tail_as_text_has_a_line_for_each_record(data_dir: Path) -> None:
     assert lines[1].endswith("transfer_id=t-1 user_id=1001 asset=BTC amount=150")
 
 
+def test_log_tail_from_beyond_the_end_says_what_the_log_holds(data_dir: Path) -> None:
+    answer = run("log", "tail", BALANCE_OPERATIONS, "--from", "23", "--data-dir", data_dir)
+    assert answer.returncode == 1
+    assert answer.stderr == "exchange: balance.operations/0: offset 23 is not on the log, which holds 0 up to 22\n"
+
+
 def test_log_tail_follows_what_is_written_later(data_dir: Path) -> None:
     program = [*PROGRAM, "log", "tail", ORDERS, "--json", "--follow", "--data-dir", str(data_dir)]
     with subprocess.Popen(
