@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from services.adapters.ports import AuditStore, Log, ProjectionStore
 from services.domain.core import SourceSequences
+from services.domain.errors import LogError
 from services.domain.messages import (
     BalanceChange,
     MatchBody,
@@ -127,7 +128,7 @@ class Recount:
         self._matcher_shards = matcher_shards
 
     async def run(self) -> list[Check]:
-        """Returns a check a matcher shard: that its hash chain holds."""
+        """Returns a check a matcher shard: that its hash chain holds. Raises LogError when the store is ahead of it."""
         tables = self.tables
         for shard in range(self._account_shards):
             partition = TopicPartition(BALANCE_EVENTS, shard)
@@ -139,7 +140,10 @@ class Recount:
 
     async def _progress(self, reader: str, partition: TopicPartition) -> int:
         row = await self._store.progress(reader, partition)
-        return row.next_offset if row is not None else 0
+        reached, end = row.next_offset if row is not None else 0, await self._log.end(partition)
+        if reached > end:
+            raise LogError(f"{reader} has stored {partition} up to offset {reached}, but the log ends at {end}")
+        return reached
 
     async def _walk_chain(self, shard: int) -> Check:
         partition = TopicPartition(ENGINE_OUTPUTS, shard)

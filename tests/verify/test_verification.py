@@ -1,5 +1,6 @@
 """`exchange verify` on real data folders: whole ones pass, and nothing that is changed in one stays unseen."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -96,6 +97,17 @@ async def test_verify_store_row_changed_fails_that_table(tmp_path: Path, stateme
     _sql(statement)(tmp_path)
     failed = [found for found in await _verify(tmp_path) if not found.ok]
     assert any(check in found.name for found in failed), failed
+
+
+@pytest.mark.parametrize("reader", ["settlement", "order_history"])
+@run_async
+async def test_verify_store_ahead_of_the_log_fails_and_ends(tmp_path: Path, reader: str) -> None:
+    """Somebody brought back an older log: the store has the effects of what never was."""
+    await _make(tmp_path)
+    _sql(f"UPDATE settlement_progress SET next_offset = next_offset + 5 WHERE reader = '{reader}'")(tmp_path)
+    failed = [found for found in await asyncio.wait_for(_verify(tmp_path), 30) if not found.ok]
+    assert len(failed) == 1
+    assert "but the log ends at" in failed[0].detail
 
 
 def _flip_in_log(topic: str, which: str) -> Callable[[Path], None]:
