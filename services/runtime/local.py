@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,7 +20,6 @@ from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.adapters.store_sqlite import SqliteStore
 from services.config import Settings
 from services.domain.core import Core, Output
-from services.domain.errors import ExchangeError
 from services.domain.messages import Frame
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
 from services.gateway.app import create_app
@@ -36,6 +35,7 @@ from services.runtime.demo_data import DEMO_USERS, with_demo
 from services.runtime.event_lines import EventLines
 from services.runtime.gateway_config import gateway_config
 from services.runtime.layout import LOG_FILE, STORE_FILE
+from services.runtime.service_tasks import ServiceTasks
 from services.runtime.watched import watch_core, watch_projection
 from services.settlement.service import settlement_shell
 from services.shell.core_shell import CoreShell
@@ -74,9 +74,7 @@ class LocalExchange:
         self._logs = logs
         self._lines = EventLines(logs if settings.log.events else None)
         self._event = logs.service("gateway").info if logs is not None else _no_event
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._stopping = False
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._services = ServiceTasks()
         self._directories: list[FileDirectory] = []
         self._journals: list[Journal] = []
         self.log = SqliteLog(data_dir / LOG_FILE)
@@ -169,12 +167,13 @@ class LocalExchange:
         """
         await self._recover("ubscore", self.ubscore)
         await self._recover("matcher", self.matcher)
-        self._spawn("ubscore", self.ubscore.run())
-        self._spawn("matcher", self.matcher.run())
+        services = self._services
+        services.spawn("ubscore", self.ubscore.run())
+        services.spawn("matcher", self.matcher.run())
         for name, projection in self.projections.items():
-            self._spawn(name, projection.run())
-        self._spawn("gateway", self.gateway.run())
-        await self._or_failure(self._prepare())
+            services.spawn(name, projection.run())
+        services.spawn("gateway", self.gateway.run())
+        await services.run_beside(self._prepare())
 
     async def _recover(self, service: str, shell: CoreShell[Any]) -> None:
         await shell.recover()
@@ -182,7 +181,8 @@ class LocalExchange:
             log = self._logs.service(service, 0)
             for finding in shell.findings:
                 log.warning("journal_mended", finding=finding)
-            log.info("recovered", next_offset=shell.core.next_offset, replayed_frames=shell.replayed_frames)
+            if shell.replayed_frames:
+                log.info("recovered", next_offset=shell.core.next_offset, replayed_frames=shell.replayed_frames)
 
     async def _prepare(self) -> None:
         """Everything that a first request may need: cores that know what was answered before, keys, instruments."""
@@ -202,19 +202,9 @@ class LocalExchange:
     async def _answers_are_read(self) -> bool:
         return self.gateway.tracker.started
 
-    async def _or_failure(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work`, unless a service fails before it is done."""
-        task = asyncio.ensure_future(work)
-        await asyncio.wait([task, self._failed], return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await self._failed
-        await task
-
     def health(self) -> dict[str, str]:
         """The state of every service; "running" is good, everything else says why not."""
-        states = {name: _describe(task) for name, task in self._tasks.items()}
+        states = self._services.states()
         for name, projection in self.projections.items():
             if states.get(name) == RUNNING:
                 states[name] = projection.state
@@ -227,23 +217,23 @@ class LocalExchange:
 
     async def wait_failed(self) -> None:
         """Return never; raise what stopped a service."""
-        await asyncio.shield(self._failed)
+        await self._services.wait_failed()
 
     async def stop(self) -> None:
         """Stop taking commands, let the cores answer each other, take last snapshots, write what is left, close.
 
         After a failure, or a start that failed, there is nothing to wait for: everything is just let go of.
         """
-        self._stopping = True
-        await self._end("gateway", cancel=True)
-        if self._tasks and not self._failed.done():
+        services = self._services
+        services.let_end()
+        await services.end("gateway", cancel=True)
+        if services.started and not services.failed:
             await self._drain()
             for name, shell in (("ubscore", self.ubscore), ("matcher", self.matcher)):
                 shell.stop()
-                await self._end(name)
+                await services.end(name)
             await self._settle()
-        for name in list(self._tasks):
-            await self._end(name, cancel=True)
+        await services.cancel_all()
         await self._close()
 
     async def _drain(self) -> None:
@@ -268,44 +258,13 @@ class LocalExchange:
 
     async def _close(self) -> None:
         for journal in self._journals:
-            if not self._failed.done():
+            if not self._services.failed:
                 await journal.close()
         for directory in self._directories:
             await directory.close()
         await self.log.close()
         await self.store.close()
-        if self._failed.done():
-            self._failed.exception()
-        else:
-            self._failed.cancel()
-
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._on_done)
-        self._tasks[name] = task
-
-    def _on_done(self, task: "asyncio.Task[None]") -> None:
-        if task.cancelled() or self._failed.done():
-            return
-        error = task.exception()
-        if error is not None:
-            self._failed.set_exception(error)
-        elif not self._stopping:
-            self._failed.set_exception(ExchangeError(f"{task.get_name()} ended, and nobody had asked it to"))
-
-    async def _end(self, name: str, *, cancel: bool = False) -> None:
-        task = self._tasks.get(name)
-        if task is not None:
-            if cancel:
-                task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-
-def _describe(task: "asyncio.Task[None]") -> str:
-    if not task.done():
-        return RUNNING
-    error = None if task.cancelled() else task.exception()
-    return f"stopped: {error}" if error is not None else "stopped"
+        self._services.close()
 
 
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
