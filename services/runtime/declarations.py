@@ -27,14 +27,23 @@ from services.ubscore.policy import Policy
 
 
 async def declare(
-    settings: Settings, policy: Policy, present: Instruments, dispatcher: Dispatcher, time_ms: Callable[[], int]
+    settings: Settings,
+    policy: Policy,
+    present: Instruments,
+    dispatcher: Dispatcher,
+    time_ms: Callable[[], int],
+    matcher_shards: int = 1,
 ) -> list[str]:
     """Declare the settings' policy, and the assets and symbols that are not `present`.
 
     What is present is left as it is: a restart must not resume a symbol that somebody halted. Returns a sentence for
     each symbol that the settings describe differently. Raises ConfigError when a declaration is refused, among them
-    another scale for an asset that exists; ApiError when there was no answer.
+    another scale for an asset that exists, or names a matcher that does not; ApiError when there was no answer.
     """
+    for entry in settings.symbols:
+        # Nobody would ever match its orders, and ubscore, which does not know the matchers, could not refuse it.
+        if entry.matcher_shard >= matcher_shards:
+            raise ConfigError(f"symbol {entry.name}: matcherShard must be below {matcher_shards}")
     wanted = Policy(
         settings.ubscore.order_window_ms, settings.ubscore.transfer_window_ms, settings.ubscore.max_open_orders
     )
