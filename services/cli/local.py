@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
-import uvicorn
 import uvloop
 from rich.console import Console
 
@@ -23,9 +22,6 @@ from services.config import Settings, load_settings
 from services.domain.errors import ConfigError
 from services.runtime.credentials import read_credentials
 from services.runtime.layout import ADDRESS_FILE
-
-GRACE_SECONDS: Final = 10
-"""How long requests that are being answered may still take when the exchange stops."""
 
 
 class LogTarget(StrEnum):
@@ -103,7 +99,9 @@ async def _run(
 
 async def _serve(exchange: Any, listener: socket.socket, data_dir: Path, asked: asyncio.Event, console: Console) -> str:
     """Answer requests until a signal or a failure; then finish those that are being answered."""
-    server = _Server(uvicorn.Config(exchange.app, **_UVICORN))
+    from services.gateway.server import Server
+
+    server = Server(exchange.app)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     failing = asyncio.create_task(exchange.wait_failed())
     stopping = asyncio.create_task(asked.wait())
@@ -123,22 +121,6 @@ async def _serve(exchange: Any, listener: socket.socket, data_dir: Path, asked: 
         task.cancel()
     await asyncio.gather(failing, stopping, return_exceptions=True)
     return failure
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: signals are for the whole exchange, not for its HTTP server alone."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-_UVICORN: Final[dict[str, Any]] = {
-    "log_config": None,
-    "access_log": False,
-    "server_header": False,
-    "timeout_graceful_shutdown": GRACE_SECONDS,
-}
 
 
 def _signals() -> asyncio.Event:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-import uvicorn
 
 from services.config import Settings
 from services.domain.topics import BALANCE_OPERATIONS, TopicPartition
+from services.gateway.server import Server
 from services.runtime.credentials import Credentials, read_credentials
 from services.runtime.local import LocalExchange
 
@@ -46,7 +46,7 @@ class LiveExchange:
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listener.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            self._server = uvicorn.Server(uvicorn.Config(self.exchange.app, log_config=None, lifespan="off"))
+            self._server = Server(self.exchange.app)
         except BaseException as error:
             self._error = error
             raise
