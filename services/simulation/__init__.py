@@ -5,7 +5,9 @@
     faults      which faults a seed brings, how often, and whether they are still on
     broker, disk, database, clock    the ports, each with its faults
     clients     random users of the exchange, who remember what they were promised
-    world       one exchange of many processes, its supervisor and its nemesis
+    programs    what a process runs: a core, a projection, a gateway, on simulated ports
+    nodes       the supervisor: keeps each program running
+    world       one exchange of many nodes, and the nemesis that kills them
     audit       an independent second opinion on everything that is on the log and in the store
     run         one seed from start to verdict
 

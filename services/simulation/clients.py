@@ -31,7 +31,7 @@ from services.gateway.errors import ApiError, ExecutionUnknown
 from services.simulation.audit.accounts import Contradiction
 from services.simulation.audit.auditor import Promise
 from services.simulation.faults import MILLISECOND
-from services.simulation.nodes import GatewayProgram
+from services.simulation.programs import GatewayProgram
 from services.simulation.world import World
 
 ASSETS: Final = {"BTC": 6, "ETH": 4, "USDT": 4}

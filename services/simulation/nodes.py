@@ -1,207 +1,143 @@
-"""The programs of the simulated exchange, each as its production composition root would wire it, on simulated ports.
+"""The supervisor: nodes, each of which keeps one program running, whatever ends it.
 
-A program is one run of one process; its memory is lost when it is killed. What outlives it is the node's (world.py).
+A node has what outlives a process, its disk; what a process had in memory is lost with it.
 """
 
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from services.adapters.journal import Journal
-from services.domain.core import Core
-from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
-from services.gateway.commands import PREFIX_BITS, CommandBus, FrameLimits, RequestIds
-from services.gateway.dispatcher import Dispatcher
-from services.gateway.outcomes import OutcomeTracker
-from services.gateway.tasks import run_together
-from services.matcher.engine import MatcherEngine
-from services.order_history.service import order_history_shell
-from services.settlement.service import settlement_shell
-from services.shell.core_shell import CoreShell
-from services.simulation.audit.accounts import Contradiction
-from services.simulation.clock import SimulatedClock
-from services.simulation.database import SimulatedStore, Tables
-from services.simulation.disk import Disk, SimulatedDirectory
-from services.simulation.process import Process
-from services.ubscore.core import UbsCore
+from services.domain.errors import ExchangeError, InvariantError
+from services.domain.topics import TopicPartition
+from services.simulation.disk import Disk
+from services.simulation.faults import MILLISECOND
+from services.simulation.process import Process, outside
+from services.simulation.programs import Program
 
-MAX_IN_FLIGHT: Final = 40
+if TYPE_CHECKING:
+    from services.simulation.world import World
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What the world is made of: production code, unless a test plants a fault to see whether it is found."""
+class Run:
+    """One run of a node's program."""
 
-    ubscore: type[UbsCore] = UbsCore
-    matcher: type[MatcherEngine] = MatcherEngine
-    core_shell: type[CoreShell[Any]] = CoreShell
-    journal: type[Journal] = Journal
-    settlement_shell: Callable[..., Any] = settlement_shell
-    order_history_shell: Callable[..., Any] = order_history_shell
-    tables: type[Tables] = Tables
-    command_bus: type[CommandBus] = CommandBus
-    tracker: type[OutcomeTracker] = OutcomeTracker
-
-
-@dataclass(frozen=True)
-class Shape:
-    """How one seed's exchange is laid out and configured."""
-
-    account_shards: int
-    matcher_shards: int
-    gateways: int
-    users: int
-    flush_interval_s: float
-    """Of the journals; 0: every batch is flushed before its effects are published."""
-    segment_bytes: int
-    keep_snapshots: int
-    snapshot_interval_ms: int
-    frame_linger_s: float
-    answer_timeout_s: float
-
-
-class Ports(Protocol):
-    """What the world gives to a program: its ports, as that process sees them."""
-
-    shape: Shape
-    parts: Parts
-
-    def log(self, process: Process, on_append: Callable[[], None]) -> Any: ...
-
-    def directory(self, process: Process, disk: Disk) -> SimulatedDirectory: ...
-
-    def store(self, process: Process) -> SimulatedStore: ...
-
-    def clock(self, skew_ms: int = 0) -> SimulatedClock: ...
-
-    def draw(self, most: int) -> int:
-        """A whole number from 0 to `most`."""
-
-
-class Program(Protocol):
-    """One run of a process."""
-
-    ready: bool
-
-    async def main(self) -> None: ...
-
-    def stop(self) -> None:
-        """Ask it to end by itself."""
-
-
-def _nothing() -> None:
-    pass
-
-
-class CoreProgram:
-    """A core in its shell, on a journal."""
-
-    def __init__(self, ports: Ports, process: Process, disk: Disk, kind: str, shard: int) -> None:
-        shape, parts = ports.shape, ports.parts
-        self.ready = False
-        self._disk = disk
-        self._name = f"{kind}-{shard}"
-        self._checks_flush = shape.flush_interval_s == 0
-        self.journal = parts.journal(
-            ports.directory(process, disk),
-            self._name,
-            segment_bytes=shape.segment_bytes,
-            flush="interval" if shape.flush_interval_s else "batch",
-            flush_interval_s=shape.flush_interval_s,
-            keep_snapshots=shape.keep_snapshots,
-        )
-        fresh, restore = fresh_core(ports, kind, shard)
-        self.shell = parts.core_shell(
-            fresh,
-            restore,
-            ports.log(process, self._check_flushed),
-            self.journal,
-            ports.clock(),
-            output_partitions(shape, kind, shard),
-            snapshot_interval_ms=shape.snapshot_interval_ms,
-        )
-
-    async def main(self) -> None:
-        await self.shell.recover()
-        self.ready = True
-        await self.shell.run()
-        await self.journal.close()
-
-    def stop(self) -> None:
-        self.shell.stop()
-
-    def _check_flushed(self) -> None:
-        """Called at every append to the log: what caused it must be durable in the journal."""
-        unsynced = sum(len(file.unsynced) for file in self._disk.files.values())
-        if self._checks_flush and (unsynced or self.journal.next_offset < self.shell.core.next_offset):
-            raise Contradiction(f"{self._name} publishes what {unsynced} unsynced bytes of its journal caused")
-
-
-def fresh_core(ports: Ports, kind: str, shard: int) -> tuple[Callable[[], Core], Callable[[bytes], Core]]:
-    """How to make a core, empty and from a snapshot."""
-    shape, parts = ports.shape, ports.parts
-    if kind == "ubscore":
-        return (lambda: parts.ubscore(shard, shape.account_shards)), parts.ubscore.restore
-    return (lambda: parts.matcher(shard, shape.account_shards)), parts.matcher.restore
-
-
-def output_partitions(shape: Shape, kind: str, shard: int) -> list[TopicPartition]:
-    """Every partition that a core may speak to."""
-    if kind == "ubscore":
-        orders = [TopicPartition(ORDERS, matcher) for matcher in range(shape.matcher_shards)]
-        return [TopicPartition(BALANCE_EVENTS, shard), *orders]
-    operations = [TopicPartition(BALANCE_OPERATIONS, account) for account in range(shape.account_shards)]
-    return [TopicPartition(ENGINE_OUTPUTS, shard), *operations]
-
-
-class ProjectionProgram:
-    """settlement or order_history: a shell for every partition that it reads, in one process."""
-
-    def __init__(self, ports: Ports, process: Process, kind: str) -> None:
-        shape = ports.shape
-        self.ready = True
-        log, store, clock = ports.log(process, _nothing), ports.store(process), ports.clock()
-        accounts, matchers = range(shape.account_shards), range(shape.matcher_shards)
-        if kind == "settlement":
-            self.shells = [ports.parts.settlement_shell(shard, log, store, clock) for shard in accounts]
-        else:
-            partitions = [TopicPartition(BALANCE_EVENTS, shard) for shard in accounts]
-            partitions += [TopicPartition(ENGINE_OUTPUTS, shard) for shard in matchers]
-            self.shells = [ports.parts.order_history_shell(partition, log, store, clock) for partition in partitions]
-
-    async def main(self) -> None:
-        await run_together(*(shell.run() for shell in self.shells))
-
-    def stop(self) -> None:
-        for shell in self.shells:
-            shell.stop()
-
-
-class GatewayProgram:
-    """The commands' way in and the outcomes' way back, without HTTP."""
-
-    def __init__(self, ports: Ports, process: Process, instance: int) -> None:
-        shape = ports.shape
-        self.ready = True
+    def __init__(self, process: Process, program: Any, disk: Disk) -> None:
         self.process = process
-        self.clock = ports.clock(skew_ms=ports.draw(400) - 200)
-        log = ports.log(process, _nothing)
-        self._tracker = ports.parts.tracker(
-            log, self.clock, shape.account_shards, shape.matcher_shards, MAX_IN_FLIGHT, shape.answer_timeout_s
-        )
-        limits = FrameLimits(records=1 + ports.draw(20), linger_s=shape.frame_linger_s)
-        self._bus = ports.parts.command_bus(
-            log, self.clock, str(instance), shape.account_shards, MAX_IN_FLIGHT, self._tracker.fail, limits
-        )
-        request_ids = RequestIds(ports.draw(2**PREFIX_BITS - 1))
-        self.dispatcher = Dispatcher(self._bus, self._tracker, request_ids, shape.account_shards)
+        self.program = program
+        self.disk = disk
 
-    async def main(self) -> None:
-        await run_together(self._bus.run(), self._tracker.run())
 
-    def stop(self) -> None:
-        """Gateways have nothing to finish: they are killed."""
+class Node:
+    """A process that the supervisor keeps running. make: a new program, given its process and disk.
 
-    def call(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Serve one request, as a task of this process."""
-        return self.process.spawn(coroutine)
+    input: of a core; only cores have disks and zombies. run: the present run, None while it is down. zombie: a second
+    one beside it.
+    """
+
+    def __init__(
+        self,
+        world: "World",
+        name: str,
+        make: Callable[[Process, Disk], Program],
+        input_partition: TopicPartition | None = None,
+    ) -> None:
+        self._world = world
+        self.name = name
+        self._make = make
+        self._input = input_partition
+        self._disk = Disk(world.faults)
+        self.run: Run | None = None
+        self.zombie: Run | None = None
+        self._failures = 0
+        """How often in a row it ended by itself: the supervisor waits longer and longer."""
+        self.last_error = ""
+        """Why it ended by itself the last time."""
+        self.lags_until = 0
+        """Before this offset of its input, a core may know less than what another run of it has answered."""
+
+    def start(self) -> None:
+        if self.run is None:
+            self._world.faults.counts.restarts += 1
+            self.run = self._launch(self._disk)
+
+    def start_zombie(self) -> None:
+        """A second instance, on a copy of the disk or on an empty one. One of the two will be killed soon."""
+        if self._input is None or self.zombie is not None or self.run is None:
+            return
+        faults = self._world.faults
+        faults.counts.zombies += 1
+        disk = self.run.disk.copy() if faults.dice.random() < 0.5 else Disk(faults)
+        self.zombie = self._launch(disk)
+        self._world.later(faults.dice.uniform(5, 400) * MILLISECOND, self.retire_zombie)
+
+    def retire_zombie(self) -> None:
+        """Only one instance goes on, whichever it is."""
+        if self.zombie is None:
+            return
+        zombie, self.zombie = self.zombie, None
+        self._may_lag()
+        if self.run is not None and self._world.faults.dice.random() < 0.5:
+            self.run, zombie = zombie, self.run
+            self._disk = self.run.disk
+        zombie.process.kill()
+
+    def crash(self, process: Process) -> None:
+        """Kill the run of this process, with what that does to its disk, and have it restarted."""
+        faults, dice = self._world.faults, self._world.faults.dice
+        if not process.alive:
+            return
+        faults.counts.crashes += 1
+        process.kill()
+        if self.zombie is not None and self.zombie.process is process:
+            self.zombie = None
+            self._may_lag()
+            return
+        if faults.strikes(faults.rates.power_cut):
+            self._disk.crash()
+        if faults.strikes(faults.rates.disk_lost):
+            faults.counts.disks_lost += 1
+            self._disk = Disk(faults)
+            self._may_lag()
+        elif self._world.shape.flush_interval_s:
+            self._may_lag()
+        self._failures = 0
+        self._go_down(dice.uniform(1, 60))
+
+    def _may_lag(self) -> None:
+        """A run is gone; the one that goes on may have to read again what that one had answered."""
+        if self._input is not None:
+            self.lags_until = len(self._world.broker.frames(self._input))
+
+    def _go_down(self, milliseconds: float) -> None:
+        self.run = None
+        self._disk.full = False
+        self._world.later(milliseconds * MILLISECOND, self.start)
+
+    def stop_in_peace(self, process: Process) -> None:
+        for run in (self.run, self.zombie):
+            if run is not None and run.process is process:
+                run.program.stop()
+
+    def _launch(self, disk: Disk) -> Run:
+        process = Process(self.name)
+        self._world.nodes_by_process[process] = self
+        program = self._make(process, disk)
+        run = Run(process, program, disk)
+        process.spawn(program.main()).add_done_callback(lambda task: self._ended(run, task), context=outside())
+        return run
+
+    def _ended(self, run: Run, task: "asyncio.Task[None]") -> None:
+        """A program ended by itself, or was killed."""
+        if not run.process.alive:
+            return
+        error = task.exception() if not task.cancelled() else asyncio.CancelledError()
+        run.process.kill()
+        self.last_error = repr(error)
+        if error is not None and not isinstance(error, ExchangeError):
+            raise InvariantError(f"{self.name} stopped for good: {type(error).__name__}: {error}") from error
+        if self.zombie is run:
+            self.zombie = None
+            self._may_lag()
+        else:
+            self._failures = min(self._failures + 1, 6)
+            self._go_down(self._world.faults.dice.uniform(1, 20) * 2**self._failures)

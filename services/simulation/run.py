@@ -13,8 +13,8 @@ from services.simulation.audit.auditor import Auditor, Promise
 from services.simulation.clients import FIRST_USER, Administrator, User
 from services.simulation.faults import Counts
 from services.simulation.loop import SimulatedLoop
-from services.simulation.nodes import Parts, Shape
 from services.simulation.process import adopt
+from services.simulation.programs import Parts, Shape
 from services.simulation.world import PATIENCE_S, World
 
 _CHECK_EVERY_S: Final = 0.5

@@ -26,7 +26,7 @@ from services.settlement.service import SettlementProjection
 from services.shell.core_shell import BATCH_FRAMES, CoreShell
 from services.shell.projection_shell import ProjectionShell
 from services.simulation.database import Tables
-from services.simulation.nodes import Parts
+from services.simulation.programs import Parts
 from services.simulation.run import simulate
 from services.ubscore.core import UbsCore
 

@@ -5,7 +5,7 @@ from typer.testing import CliRunner
 
 from services.adapters.journal import Journal
 from services.cli import app
-from services.simulation.nodes import Parts
+from services.simulation.programs import Parts
 from services.simulation.run import Verdict, simulate
 
 
