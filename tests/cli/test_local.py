@@ -3,7 +3,9 @@
 import asyncio
 import json
 import signal
-from contextlib import closing
+import socket
+import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,25 @@ def test_local_with_a_log_folder_writes_its_logs_there(tmp_path: Path) -> None:
         assert exchange.stop()[0] == 0
     assert [path.name.partition(".")[0] for path in (tmp_path / "elsewhere").iterdir()] == ["gateway"]
     assert not (tmp_path / "data" / "logs").exists()
+
+
+def test_local_with_more_connections_than_files_goes_on(tmp_path: Path) -> None:
+    """Whoever only connects, and says nothing, must not take the files that the next snapshot needs."""
+    config = tmp_path / "exchange.yaml"
+    config.write_text("journal: {snapshotInterval: 50ms}\n")
+    data = tmp_path / "data"
+    with LocalProcess(data, "--demo", "--config", config, most_files=200) as exchange, ExitStack() as connections:
+        with closing(exchange.client(credentials(data)["admin"])) as admin:
+            address = ("127.0.0.1", int(exchange.url.rpartition(":")[2]))
+            idle = [connections.enter_context(socket.create_connection(address, timeout=20)) for _ in range(250)]
+            assert idle[-1].recv(4096).startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            before = set(data.glob("ubscore-0/snapshot-*"))
+            end = time.monotonic() + 30
+            while not set(data.glob("ubscore-0/snapshot-*")) - before:
+                assert time.monotonic() < end, "no snapshot was taken"
+                assert admin.post("/api/admin/users", json={"user_id": 7}).status_code == 200
+        connections.close()
+        assert exchange.stop()[0] == 0
 
 
 def test_local_whose_log_was_lost_does_not_start_and_says_so(tmp_path: Path) -> None:

@@ -37,11 +37,15 @@ def run(*arguments: str | Path, cwd: Path | None = None, **more: str) -> subproc
 
 
 class LocalProcess:
-    """`exchange local` on a free port; ready when the constructor returns. Ends with the `with` block."""
+    """`exchange local` on a free port; ready when the constructor returns. Ends with the `with` block.
 
-    def __init__(self, data_dir: Path, *arguments: str | Path, **more: str) -> None:
+    most_files: how many it may have open; None: as many as this process.
+    """
+
+    def __init__(self, data_dir: Path, *arguments: str | Path, most_files: int | None = None, **more: str) -> None:
         self.data_dir = data_dir
-        command = [*PROGRAM, "local", "--port", "0", "--data-dir", str(data_dir), *map(str, arguments)]
+        limit = ["sh", "-c", f'ulimit -n {most_files} && exec "$@"', "sh"] if most_files is not None else []
+        command = [*limit, *PROGRAM, "local", "--port", "0", "--data-dir", str(data_dir), *map(str, arguments)]
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in __exit__
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=self._stderr, text=True, env=environment(**more)
