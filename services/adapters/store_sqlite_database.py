@@ -1,4 +1,8 @@
-"""Connections and threads of the SQLite store: one writer, a few readers, and what their errors mean."""
+"""Connections and threads of the SQLite store: one writer, a few readers, and what their errors mean.
+
+Queries are for clients, and as long as they like them. What the exchange itself needs before it can go on (a key, a
+balance's version) has a thread of its own, so that no query holds it up.
+"""
 
 import asyncio
 import sqlite3
@@ -19,6 +23,9 @@ BUSY_SECONDS: Final = 5.0
 
 READERS: Final = 3
 
+MAX_QUERIES: Final = 256
+"""Queries that run or wait at one time; more are refused with StoreUnavailable."""
+
 _TRANSIENT: Final = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -34,7 +41,8 @@ _TRANSIENT: Final = frozenset(
 
 
 class SqliteDatabase:
-    """A database file behind an async door: `_write` on its one writer thread, `_read` on any reader thread.
+    """A database file behind an async door: `_write` on its one writer thread, `_read` on any reader thread, and
+    `_look_up` on one that no query ever uses.
 
     read_only: no writer; every read sees the store as it was when it was opened, while another process writes on.
     """
@@ -47,6 +55,8 @@ class SqliteDatabase:
         self._connections: list[sqlite3.Connection] = []
         # One reader thread when read-only: its one transaction is the one moment that all reads see.
         self._readers = ThreadPoolExecutor(1 if read_only else READERS, thread_name_prefix="store-reader")
+        self._own_reader = self._readers if read_only else ThreadPoolExecutor(1, thread_name_prefix="store-own-reader")
+        self._queries = 0
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
         first = (self._readers, self._reading) if read_only else (self._writer, self._writing)
         first[0].submit(self._guard, first[1]).result()
@@ -58,7 +68,18 @@ class SqliteDatabase:
         return await self._run(self._writer, lambda: _in_transaction(self._writing(), work))
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        return await self._run(self._readers, lambda: work(self._reading()))
+        """Run a query. Raises StoreUnavailable when MAX_QUERIES are under way."""
+        if self._queries >= MAX_QUERIES:
+            raise StoreUnavailable(f"store {self._path}: too many queries at one time")
+        self._queries += 1
+        try:
+            return await self._run(self._readers, lambda: work(self._reading()))
+        finally:
+            self._queries -= 1
+
+    async def _look_up(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a short query of the exchange's own."""
+        return await self._run(self._own_reader, lambda: work(self._reading()))
 
     async def close(self) -> None:
         """Finish what was asked and close every connection."""
@@ -67,6 +88,7 @@ class SqliteDatabase:
     def _close(self) -> None:
         self._writer.shutdown()
         self._readers.shutdown()
+        self._own_reader.shutdown()
         while self._connections:
             self._connections.pop().close()
 

@@ -29,7 +29,7 @@ class SqliteKeys(SqliteDatabase):
 
     async def _keys(self, where: str, value: int | str) -> list[ApiKeyRow]:
         text = f"SELECT {_COLUMNS} FROM api_keys WHERE {where} ORDER BY created_ms, api_key"  # noqa: S608 - ours
-        return await self._read(lambda connection: _fetch(connection, text, value))
+        return await self._look_up(lambda connection: _fetch(connection, text, value))
 
 
 def _fetch(connection: sqlite3.Connection, text: str, value: int | str) -> list[ApiKeyRow]:

@@ -114,13 +114,13 @@ class SqliteProjections(SqliteDatabase):
     """`ports.ProjectionStore` on SQLite."""
 
     async def progress(self, reader: str, partition: TopicPartition) -> ProgressRow | None:
-        return await self._read(lambda connection: _read_progress(connection, reader, partition))
+        return await self._look_up(lambda connection: _read_progress(connection, reader, partition))
 
     async def balance_versions(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], int]:
-        return await self._read(lambda connection: _read_versions(connection, keys))
+        return await self._look_up(lambda connection: _read_versions(connection, keys))
 
     async def statistics(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], StatisticsRow]:
-        return await self._read(lambda connection: _read_statistics(connection, keys))
+        return await self._look_up(lambda connection: _read_statistics(connection, keys))
 
     async def write_settlement(self, batch: SettlementBatch) -> None:
         await self._write(lambda connection: _write_settlement(connection, batch))

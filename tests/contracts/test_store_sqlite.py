@@ -1,7 +1,9 @@
 """The SQLite store keeps the contract, and what is its own: schema, threads, locks, reading beside a writer."""
 
+import asyncio
 import re
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -10,6 +12,7 @@ import msgspec
 import pytest
 
 from services.adapters.store_sqlite import SqliteStore
+from services.adapters.store_sqlite_database import MAX_QUERIES
 from services.domain import rows
 from services.domain.errors import StoreError, StoreUnavailable
 from tests.contracts.store_contract import EVENTS, StoreContract, rows_of
@@ -29,6 +32,38 @@ async def opened(path: Path, *, read_only: bool = False) -> AsyncIterator[Sqlite
 class TestSqliteStore(StoreContract):
     def open(self, place: Path):
         return opened(place / "store.sqlite3")
+
+
+@run_async
+async def test_queries_that_take_long_hold_up_neither_keys_nor_projections(tmp_path: Path) -> None:
+    """A key is looked up before every command: one user's queries must not stop everybody's orders."""
+    slow = threading.Event()
+    async with opened(tmp_path / "s") as store:
+        queries = [asyncio.create_task(store._read(lambda _: slow.wait(30))) for _ in range(20)]
+        await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(10):
+                assert await store.get_key("nobody's") is None
+                assert await store.balance_versions([(1, "BTC")]) == {}
+                assert await store.progress("settlement", EVENTS) is None
+        finally:
+            slow.set()
+            await asyncio.gather(*queries)
+
+
+@run_async
+async def test_queries_beyond_those_that_may_wait_are_refused(tmp_path: Path) -> None:
+    slow = threading.Event()
+    async with opened(tmp_path / "s") as store:
+        queries = [asyncio.create_task(store._read(lambda _: slow.wait(30))) for _ in range(MAX_QUERIES)]
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(StoreUnavailable, match="too many queries"):
+                await asyncio.wait_for(store.order(1, 1), 10)
+        finally:
+            slow.set()
+            await asyncio.gather(*queries)
+        assert await store.order(1, 1) is None
 
 
 @pytest.mark.parametrize(
@@ -176,7 +211,8 @@ def _one_reader(monkeypatch: pytest.MonkeyPatch):
 async def test_every_query_searches_an_index_and_sorts_nothing(tmp_path: Path):
     statements: list[str] = []
     async with opened(tmp_path / "s") as store:
-        await store._read(lambda connection: connection.set_trace_callback(statements.append))
+        for read in (store._read, store._look_up):
+            await read(lambda connection: connection.set_trace_callback(statements.append))
         await store.balance_versions([(1, "BTC"), (2, "BTC")])
         await store.statistics([(1, 0), (2, 0)])
         await store.ledger(1, None, 9, ("BTC", 5))
@@ -189,7 +225,8 @@ async def test_every_query_searches_an_index_and_sorts_nothing(tmp_path: Path):
         await store.order_statistics(1)
         await store.trades_by_symbol("BTC_USDT", 9, 5)
         await store.keys_of(1)
-        await store._read(lambda connection: connection.set_trace_callback(None))
+        for read in (store._read, store._look_up):
+            await read(lambda connection: connection.set_trace_callback(None))
         await store._write(lambda connection: connection.set_trace_callback(statements.append))
         await store.write_history(history_batch(closed=[(1, 2), (3, 4)]))
         await store._write(lambda connection: connection.set_trace_callback(None))
