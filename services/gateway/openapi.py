@@ -21,10 +21,10 @@ is *unknown*: ask for the order by its `cid`, or send the same command again - i
 """
 
 REASONS: Final = {
-    400: "The request cannot be, or was refused; nothing changed.",
-    401: "Who asks is not known: credentials are missing, wrong, expired or revoked.",
-    403: "Who asks may not.",
-    404: "There is no such thing.",
+    400: "The request is wrong, or the exchange refused it; nothing changed.",
+    401: "Credentials are missing, wrong, expired or revoked.",
+    403: "The caller may not do this.",
+    404: "There is no such user, order or key.",
     409: "It is there already, and different.",
     413: "The body is too large.",
     414: "The query is too long.",
