@@ -4,12 +4,9 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from services.demo.client import USERS, Api
 from services.demo.review import owned
@@ -22,17 +19,6 @@ SEED = 20_240_621
 CLOSED = ("Filled", "Cancelled", "Rejected", "Expired")
 
 Ledger = list[dict[str, Any]]
-
-
-@pytest.fixture
-def exchange(tmp_path: Path) -> Iterator[ExchangeProcess]:
-    process = ExchangeProcess(tmp_path / "data")
-    process.start()
-    try:
-        process.wait_ready()
-        yield process
-    finally:
-        process.end()
 
 
 def test_killed_again_and_again_keeps_what_it_acknowledged_once(exchange: ExchangeProcess) -> None:

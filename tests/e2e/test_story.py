@@ -1,8 +1,6 @@
 """The whole story on a real process: deposits, every order type, 148 trades, questions, sums, logs, and a restart."""
 
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,17 +9,6 @@ from services.demo.client import USERS, Api, StoryError
 from services.demo.story import Ending, tell
 from tests.support.exchange_process import ExchangeProcess
 from tests.support.processes import run
-
-
-@pytest.fixture
-def exchange(tmp_path: Path) -> Iterator[ExchangeProcess]:
-    process = ExchangeProcess(tmp_path / "data")
-    process.start()
-    try:
-        process.wait_ready()
-        yield process
-    finally:
-        process.end()
 
 
 def told(exchange: ExchangeProcess) -> Ending:
