@@ -8,13 +8,15 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.domain.errors import InvariantError
+from services.simulation.administrators import Administrator
 from services.simulation.audit.accounts import Contradiction
 from services.simulation.audit.auditor import Auditor, Promise
-from services.simulation.clients import FIRST_USER, Administrator, User
+from services.simulation.clients import FIRST_USER
 from services.simulation.faults import Counts
 from services.simulation.loop import SimulatedLoop
 from services.simulation.process import adopt
 from services.simulation.programs import Parts, Shape
+from services.simulation.users import User
 from services.simulation.world import PATIENCE_S, World
 
 _CHECK_EVERY_S: Final = 0.5
