@@ -1,5 +1,6 @@
 """The SQLite file behind the local log: its tables, and the few statements on them. Blocking; for threads."""
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,6 +64,8 @@ class FrameTable:
             self._connection = open_connection(path, read_only=read_only)
         except sqlite3.Error as error:
             raise LogError(f"log {path} cannot be opened: {error}") from error
+        self._files = [path, path.with_name(f"{path.name}-wal")]
+        self._identities = [] if read_only else self._identify()
         self._ids: dict[TopicPartition, int] = {}
 
     def bounds(self) -> dict[TopicPartition, Bounds]:
@@ -72,13 +75,19 @@ class FrameTable:
         return {partition: self._bounds(partition_id) for partition, partition_id in self._ids.items()}
 
     def insert(self, frames: Sequence[NewFrame]) -> None:
-        """Write frames in one durable transaction."""
+        """Write frames in one durable transaction.
+
+        Raises OSError or LogError when the files are no longer there: SQLite would go on writing to what nobody can
+        open any more.
+        """
         meta, at = [], 1
         for partition, offset, data in frames:
             meta.append((self._ids.get(partition) or self._make_id(partition), offset, at, len(data)))
             at += len(data)
         blob = b"".join([frame.data for frame in frames])
         self._connection.execute(_INSERT, (blob, msgspec.json.encode(meta).decode()))
+        if self._identify() != self._identities:
+            raise LogError(f"somebody put other files in the place of {self._files[0]}")
 
     def select(self, partition: TopicPartition, offset: int, max_frames: int) -> list[StoredFrame]:
         partition_id = self._find_id(partition)
@@ -93,6 +102,11 @@ class FrameTable:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _identify(self) -> list[tuple[int, int]]:
+        """Which files stand under the names of the log's own."""
+        found = [os.stat(path) for path in self._files]
+        return [(file.st_dev, file.st_ino) for file in found]
 
     def _bounds(self, partition_id: int) -> Bounds:
         first, last = self._connection.execute(_BOUNDS, (partition_id,)).fetchone()

@@ -241,3 +241,25 @@ def test_kill_9_everything_acknowledged_is_there(place: Path) -> None:
         await log.close()
 
     run(test())
+
+
+@pytest.mark.parametrize("name", ["log.sqlite3", "log.sqlite3-wal"])
+def test_append_after_a_file_was_deleted_or_replaced_is_refused(place: Path, name: str) -> None:
+    """SQLite would go on with the file that has no name any more, and what was acknowledged would be gone."""
+
+    async def test(replace: bool) -> None:
+        log = SqliteLog(place)
+        await log.append([Append(P, b"before")])
+        (place.parent / name).unlink()
+        if replace:
+            (place.parent / name).touch()
+        with pytest.raises(LogError, match=name if not replace else "other files in the place of"):
+            await log.append([Append(P, b"after")])
+        with pytest.raises(LogError, match="takes no more frames"):
+            await log.append([Append(P, b"later")])
+        await log.close()
+        for path in place.parent.iterdir():
+            path.unlink()
+
+    run(test(replace=False))
+    run(test(replace=True))
