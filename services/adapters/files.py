@@ -181,6 +181,24 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
+_LOCK_FILE: Final = "LOCK"
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the folder with a FolderLock. Writes nothing, so it may ask about a read-only folder."""
+    try:
+        fd = os.open(folder / _LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 class FolderLock:
     """Holds a folder for one process, until `release` or the process's end, whichever way it ends.
 
@@ -189,7 +207,7 @@ class FolderLock:
 
     def __init__(self, folder: Path) -> None:
         make_folder(folder)
-        self._fd = os.open(folder / "LOCK", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -8,8 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.adapters.files import FolderLock
-from services.domain.errors import ConfigError
+from services.adapters.files import is_locked
 from services.verify.report import Check
 
 
@@ -38,22 +37,12 @@ async def _run(data_dir: Path, console: Console) -> list[Check]:
     from services.runtime.verification import verify_folder
 
     checks = []
-    in_memory = await live_digests(data_dir) if _is_running(data_dir) else None
+    in_memory = await live_digests(data_dir) if is_locked(data_dir) else None
     with console.status("Folding the log …") as status:
         async for check in verify_folder(data_dir, in_memory):
             checks.append(check)
             status.update(f"{check.name} …")
     return checks
-
-
-def _is_running(data_dir: Path) -> bool:
-    if not data_dir.is_dir():
-        return False
-    try:
-        FolderLock(data_dir).release()
-    except ConfigError:
-        return True
-    return False
 
 
 def check_table(checks: list[Check]) -> Table:
