@@ -216,8 +216,15 @@ class LocalExchange:
         return [(core.source, core.next_offset, core.digest()) for core in cores]
 
     async def wait_failed(self) -> None:
-        """Return never; raise what stopped a service."""
-        await self._services.wait_failed()
+        """Return never; raise what stopped a service.
+
+        No answer comes any more then: whoever waits for one is told so first, and does not hold up the end.
+        """
+        try:
+            await self._services.wait_failed()
+        except Exception:
+            await self._services.end("gateway", cancel=True)
+            raise
 
     async def stop(self) -> None:
         """Stop taking commands, let the cores answer each other, take last snapshots, write what is left, close.

@@ -2,9 +2,11 @@
 
 import asyncio
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from services.adapters.logs import Logs
 from services.config import AssetEntry, Settings, SymbolEntry
@@ -12,6 +14,7 @@ from services.domain.errors import ConfigError, ExchangeError, InvariantError, J
 from services.domain.instruments import SymbolStatus
 from services.domain.messages import OrderAccepted, OrderRepeated, SetSymbol, TransferCompleted, TransferRepeated
 from services.domain.orders import Side
+from services.gateway.errors import ExecutionUnknown
 from services.runtime.local import OPERATIONS, LocalExchange
 from tests.support.aio import run_async
 from tests.support.exchanges import Venue, running
@@ -48,6 +51,23 @@ async def test_local_service_that_ends_by_itself_stops_the_exchange(tmp_path: Pa
     exchange.matcher.stop()
     with pytest.raises(ExchangeError, match="matcher ended, and nobody had asked it to"):
         await asyncio.wait_for(exchange.wait_failed(), 20)
+    await exchange.stop()
+
+
+@run_async
+async def test_local_failure_tells_those_who_wait_for_an_answer_at_once(tmp_path: Path) -> None:
+    """No answer comes any more: whoever waits for one must not hold the end up."""
+    patient = replace(Settings(), gateway=replace(Settings().gateway, answer_timeout_ms=3_600_000))
+    exchange = LocalExchange(patient, tmp_path, demo=True)
+    await exchange.start()
+    waiting = asyncio.create_task(Venue(exchange).place(1001, Side.Buy, 4_000_000, 100))
+    await asyncio.sleep(0)
+    failing = asyncio.create_task(exchange.wait_failed())
+    exchange.matcher.stop()
+    with pytest.raises(ExecutionUnknown):
+        await asyncio.wait_for(waiting, 20)
+    with pytest.raises(ExchangeError, match="matcher ended"):
+        await failing
     await exchange.stop()
 
 
@@ -151,7 +171,8 @@ async def test_local_store_row_ahead_of_the_log_stops_the_exchange_and_says_wher
     exchange = LocalExchange(Settings(), tmp_path)
     await exchange.start()
     failing = asyncio.create_task(exchange.wait_failed())
-    await Venue(exchange).place(1001, Side.Buy, 4_000_000, 100)
+    with suppress(ExecutionUnknown):  # The failure may be faster than the answer.
+        await Venue(exchange).place(1001, Side.Buy, 4_000_000, 100)
     with pytest.raises(InvariantError, match=r"settlement: balance.events/0 offset \d+.*1001.*USDT|1001.*USDT"):
         await asyncio.wait_for(failing, 20)
     assert exchange.health()["settlement"].startswith("stopped: ")
