@@ -40,12 +40,12 @@ class ExchangeProcess:
         self._output = data_dir.with_suffix(".out")
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it, and return at once."""
+    def start(self, **settings: str) -> None:
+        """Start it, and return at once. settings: names and values of environment variables."""
         arguments = ["local", "--demo", "--port", str(self.port), "--data-dir", str(self.data_dir)]
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [*PROGRAM, *arguments], stdout=output, stderr=subprocess.STDOUT, env=environment()
+                [*PROGRAM, *arguments], stdout=output, stderr=subprocess.STDOUT, env=environment(**settings)
             )
 
     def wait_ready(self) -> float:
