@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -216,6 +217,33 @@ def test_signed_request_that_is_not_good_is_refused(user: User, how: dict[str, A
     response = signed(user, "POST", "/api/orders/cancel_all", body=b"{}", **how)
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert user.live.state() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda query: "&".join(reversed(query.split("&"))), -1022),
+        (lambda query: f"{query}&symbol=BTC_USDT", -1022),
+        (lambda query: query.replace("recvWindow=5000", "recvWindow=60000"), -1022),
+        (lambda query: query.replace("user_id", "%75ser_id"), -1022),
+        (lambda query: f"&{query}", -1022),
+        (lambda query: f"{query}&recvWindow=5000", -1101),
+        (lambda query: f"{query}&signature=00", -1101),
+        (lambda query: query.replace("timestamp=", "timestamp=0"), -1100),
+    ],
+)
+def test_signed_request_that_was_changed_on_its_way_is_refused(
+    user: User, change: Callable[[str], str], code: int
+) -> None:
+    query = f"user_id={user.user_id}&recvWindow=5000&timestamp={int(time.time() * 1000):015d}"
+    signature = hmac.new(user.key["secret_key"].encode(), query.encode(), hashlib.sha256).hexdigest()
+    headers = {"X-MBX-APIKEY": user.key["api_key"]}
+    path, signed_too = "/api/balances", f"&signature={signature}"
+    assert user.live.http.get(f"{path}?{query}{signed_too}", headers=headers).status_code == 200
+    # Where the signature stands does not matter.
+    assert user.live.http.get(f"{path}?signature={signature}&{query}", headers=headers).status_code == 200
+    refused = user.live.http.get(f"{path}?{change(query)}{signed_too}", headers=headers)
+    assert refused.json()["code"] == code, refused.text
 
 
 def test_signature_covers_the_body(user: User) -> None:
