@@ -1,0 +1,25 @@
+"""Fixtures: a real broker, one for all tests of a process that ask for it. Import both into a conftest."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.real.broker import Broker
+
+
+@pytest.fixture(scope="session")
+def started_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    broker = Broker(tmp_path_factory.mktemp("broker"))
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.end()
+
+
+@pytest.fixture
+def broker(started_broker: Broker) -> Broker:
+    """A real broker that runs, whatever the test before did to it. Each test has topics of its own."""
+    if started_broker.process.poll() is not None:
+        started_broker.start()
+    return started_broker
