@@ -1,4 +1,5 @@
-# The exchange on this machine, in one command each. Needs make and Python 3.11 or newer, nothing else.
+# The exchange on this machine, in one command each. Needs make and Python 3.11 or newer, nothing else;
+# the tests also need Java 17 and Maven for a real broker, which they install by themselves as root on Debian.
 
 VENV     := .venv
 BIN      := $(VENV)/bin

@@ -1,5 +1,6 @@
 """How to reach brokers that speak the Kafka protocol, and how much of what to hold in memory."""
 
+import logging
 import ssl
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -12,6 +13,11 @@ MIB: Final = 1024 * KIB
 
 Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 Compression = Literal["gzip", "snappy", "lz4", "zstd"]
+
+
+def _above_debug(record: logging.LogRecord) -> bool:
+    """The client writes every request's bytes at DEBUG, also those of the login."""
+    return record.levelno > logging.DEBUG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,7 @@ class KafkaSettings:
 
     def client_options(self) -> dict[str, Any]:
         """What every aiokafka client takes. Holds the password: never to be printed."""
+        logging.getLogger("aiokafka.conn").addFilter(_above_debug)
         options: dict[str, Any] = {
             "bootstrap_servers": list(self.bootstrap_servers),
             "client_id": self.client_id,

@@ -16,11 +16,14 @@ from typing import Final
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from tests.support.certificates import self_signed
 from tests.support.exchange_process import free_port
 
 VERSION: Final = "4.1.0"
 READY_WITHIN_SECONDS: Final = 60.0
 STOPS_WITHIN_SECONDS: Final = 30.0
+USER: Final = "exchange"
+PASSWORD: Final = "a-password-for-tests"
 _DOWNLOAD_WITHIN_SECONDS: Final = 600
 _POLL_SECONDS: Final = 0.05
 _CLUSTER_ID: Final = "ZXhjaGFuZ2UtdGVzdHMtMQ"
@@ -33,9 +36,16 @@ _PROPERTIES: Final = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={keystore}
+listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.secure.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required user_{user}="{password}";
+listener.name.secure.scram-sha-256.sasl.jaas.config={modules}.scram.ScramLoginModule required;
 log.dirs={data}
 num.network.threads=1
 num.io.threads=2
@@ -58,16 +68,34 @@ class Broker:
     """One broker on a folder of its own; ended by its own pid."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.address = f"127.0.0.1:{self.port}"
+        port, secure_port, controller_port = _ports(3)
+        self.address = f"127.0.0.1:{port}"
+        self.secure_address = f"127.0.0.1:{secure_port}"
+        """TLS with the certificate in `certificate`, and SASL with USER and PASSWORD."""
+        self.certificate = folder / "certificate.pem"
         self._jars = jars()
         self._properties = folder / "server.properties"
         self._output = folder / "output.txt"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
-        text = _PROPERTIES.format(port=self.port, controller_port=self._other_port(), data=folder / "data")
+        keystore = folder / "keystore.pem"
+        certificate, key = self_signed()
+        self.certificate.write_bytes(certificate)
+        keystore.write_bytes(key + certificate)
+        text = _PROPERTIES.format(
+            port=port,
+            secure_port=secure_port,
+            controller_port=controller_port,
+            data=folder / "data",
+            keystore=keystore,
+            modules="org.apache.kafka.common.security",
+            user=USER,
+            password=PASSWORD,
+        )
         self._properties.write_text(text)
-        self._run_to_the_end("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(self._properties))
+        scram = f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]"
+        tool = ("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(self._properties))
+        self._run_to_the_end(*tool, "--add-scram", scram)
 
     def start(self) -> None:
         """Start it, and return once it answers a client."""
@@ -109,11 +137,6 @@ class Broker:
         assert self._process is not None
         return self._process
 
-    def _other_port(self) -> int:
-        while (port := free_port()) == self.port:
-            pass
-        return port
-
     def _java(self, *arguments: str) -> list[str]:
         # One garbage collector thread and the quick compiler: it shares the machine with the tests.
         options = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -137,6 +160,13 @@ class Broker:
             return False
         finally:
             await admin.close()
+
+
+def _ports(count: int) -> list[int]:
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return list(ports)
 
 
 def jars() -> Path:

@@ -20,6 +20,7 @@ def started_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]
 @pytest.fixture
 def broker(started_broker: Broker) -> Broker:
     """A real broker that runs, whatever the test before did to it. Each test has topics of its own."""
+    started_broker.thaw()
     if started_broker.process.poll() is not None:
         started_broker.start()
     return started_broker
