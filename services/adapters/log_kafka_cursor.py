@@ -21,6 +21,10 @@ CLIENT_ERRORS: Final = (KafkaError, ConsumerStoppedError, OSError)
 """What aiokafka raises when a broker is away or refuses; TimeoutError is an OSError."""
 
 
+class BrokersAway(LogError):
+    """No broker answered in time; later one may."""
+
+
 class OutOfRange(Exception):
     """The partition has no frame at this offset, and its next one does not go there."""
 
@@ -67,7 +71,9 @@ class Cursor:
         return frames
 
     async def close(self) -> None:
+        """Let go of the consumer; the next `fetch` makes another one."""
         consumer, self._consumer = self._consumer, None
+        self.position = -1
         if consumer is not None:
             await stopped(consumer)
 
@@ -107,7 +113,7 @@ class Bounds:
         partition: TopicPartition,
         question: Callable[[Any, BrokerPartition], Awaitable[dict[BrokerPartition, int]]],
     ) -> int:
-        """Ask until a broker answers or the time is up. Raises LogError."""
+        """Ask until a broker answers. Raises BrokersAway when the time is up, LogError when they refuse."""
         at = BrokerPartition(*self._settings.on_broker(partition))
         try:
             async with asyncio.timeout(self._settings.read_timeout_s):
@@ -120,9 +126,11 @@ class Bounds:
                         # By now its client has tried again for some time; another one starts from the first servers.
                         await self._give_up(consumer)
                         if isinstance(error, TopicAuthorizationFailedError):
-                            raise
-        except CLIENT_ERRORS as error:
-            raise LogError(f"{partition}: the brokers do not say where it starts and ends: {error!r}") from error
+                            raise LogError(f"{partition}: we may not read it: {error!r}") from error
+        except TimeoutError as error:
+            raise BrokersAway(
+                f"{partition}: no broker says where it starts and ends for {self._settings.read_timeout_s:g} s"
+            ) from error
 
     async def _get(self) -> Any:
         async with self._lock:

@@ -7,8 +7,10 @@ with a cursor of its own until it meets those.
 import asyncio
 from typing import Final
 
+from aiokafka.errors import TopicAuthorizationFailedError
+
 from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka_cursor import CLIENT_ERRORS, Bounds, Cursor, OutOfRange
+from services.adapters.log_kafka_cursor import CLIENT_ERRORS, Bounds, BrokersAway, Cursor, OutOfRange
 from services.adapters.log_tail import LogTail
 from services.adapters.ports import StoredFrame
 from services.domain.errors import LogError
@@ -150,26 +152,35 @@ class PartitionReader:
                 await self._wanted.wait()
                 try:
                     await self._follow_once(cursor)
-                except OutOfRange:
-                    self._lose(await self._out_of_range(self._followed))
-                except (*CLIENT_ERRORS, _Stalled):
+                except Exception as error:  # Whatever it was: without a follower they would wait for ever.
                     await cursor.close()
-                    await asyncio.sleep(_RETRY_S)
-                except LogError as error:
-                    await cursor.close()
-                    self._lose(error)
+                    await self._after(error)
         finally:
             await cursor.close()
 
+    async def _after(self, error: Exception) -> None:
+        """Pause when trying again may help, else tell those who wait."""
+        if isinstance(error, OutOfRange):
+            try:
+                error = await self._out_of_range(self._followed)
+            except LogError as unknown:
+                error = unknown
+        refused = isinstance(error, TopicAuthorizationFailedError)
+        if isinstance(error, (*CLIENT_ERRORS, _Stalled, BrokersAway)) and not refused:
+            await asyncio.sleep(_RETRY_S)
+        else:
+            self._lose(error if isinstance(error, LogError) else LogError(f"{self._partition}: {error!r}"))
+
     async def _follow_once(self, cursor: Cursor) -> None:
-        if not self._waiters:
+        offsets = [offset for offset, waiter in self._waiters if not waiter.done()]
+        if not offsets:
             self._wanted.clear()
             return
-        wanted = min(offset for offset, _ in self._waiters)
+        wanted = min(offsets)
         if self._followed < 0 or wanted - self._followed >= _FOLLOW_FRAMES:
             self._tail = LogTail(self._settings.tail_bytes)
             self._followed = min(wanted, await self.end())
-        frames = await cursor.fetch(self._followed, _FOLLOW_FRAMES, _SILENCE_S)
+        frames = await cursor.fetch(self._followed, _FOLLOW_FRAMES, min(_SILENCE_S, self._settings.read_timeout_s))
         if frames:
             self._arrived(frames)
         elif (end := await self.end()) > self._followed:

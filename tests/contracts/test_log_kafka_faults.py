@@ -34,6 +34,14 @@ def settings(broker: Broker) -> KafkaSettings:
     return made
 
 
+async def _remove_before(settings: KafkaSettings, offset: int) -> None:
+    """As retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=list(settings.bootstrap_servers))
+    await admin.start()
+    await admin.delete_records({BrokerPartition(settings.topic(P.topic), 0): RecordsToDelete(before_offset=offset)})
+    await admin.close()
+
+
 class _Load:
     """Writers that write one numbered frame after the other, and readers that follow them, all with time to fail."""
 
@@ -195,6 +203,41 @@ async def test_no_broker_append_read_and_close_give_up_in_time(broker: Broker, s
 
 
 @run_async
+async def test_wait_brokers_away_for_longer_than_a_read_may_take_goes_on(
+    broker: Broker, settings: KafkaSettings
+) -> None:
+    log = KafkaLog(dataclasses.replace(settings, read_timeout_s=0.3))
+    await log.append([Append(P, b"a")])
+    await log.wait(P, 0)
+    waiting = asyncio.create_task(log.wait(P, 1))
+    await asyncio.to_thread(broker.kill)
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in range(4):
+            with pytest.raises(LogError):
+                await log.end(P)
+        assert not waiting.done()
+        await asyncio.to_thread(broker.start)
+        assert await log.append([Append(P, b"b")]) == [1]
+        await waiting
+        assert await log.read(P, 1) == [StoredFrame(1, b"b")]
+        await log.close()
+
+
+@run_async
+async def test_wait_what_retention_removed_or_does_not_exist_raises_log_error(settings: KafkaSettings) -> None:
+    log = KafkaLog(settings)
+    await log.append([Append(P, b"%d" % number) for number in range(10)])
+    await _remove_before(settings, 6)
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(LogError, match="offset 0 is not on the log, which holds 6 up to 10"):
+            await log.wait(P, 0)
+        await log.wait(P, 6)
+        with pytest.raises(LogError, match="orders/7 does not exist"):
+            await log.wait(TopicPartition(ORDERS, 7), 0)
+        await log.close()
+
+
+@run_async
 async def test_two_producers_at_once_both_keep_their_order_and_all_is_there(settings: KafkaSettings) -> None:
     logs = [KafkaLog(settings) for _ in range(2)]
 
@@ -249,10 +292,7 @@ async def test_partition_that_does_not_exist_raises_log_error_and_the_others_go_
 async def test_read_what_retention_removed_raises_log_error_with_the_bounds(settings: KafkaSettings) -> None:
     log = KafkaLog(settings)
     await log.append([Append(P, b"%d" % number) for number in range(10)])
-    admin = AIOKafkaAdminClient(bootstrap_servers=list(settings.bootstrap_servers))
-    await admin.start()
-    await admin.delete_records({BrokerPartition(settings.topic(P.topic), 0): RecordsToDelete(before_offset=6)})
-    await admin.close()
+    await _remove_before(settings, 6)
     async with asyncio.timeout(PATIENCE_S):
         assert (await log.start(P), await log.end(P)) == (6, 10)
         for offset in (0, 5):
