@@ -1,4 +1,4 @@
-"""A real Kafka broker for tests: one node, no containers, its jars from Maven Central once a machine.
+"""A real Kafka broker for tests: one node, no containers, its jars fetched by Maven once a machine.
 
 Redpanda speaks the same protocol. Data and ports stay the same from start to start, so that clients find it again.
 """
