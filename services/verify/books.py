@@ -132,10 +132,13 @@ class Recount:
         tables = self.tables
         for shard in range(self._account_shards):
             partition = TopicPartition(BALANCE_EVENTS, shard)
-            async for _, event in self._records(partition, await self._progress("settlement", partition)):
-                tables.add_event(event)
-            async for sequence, event in self._records(partition, await self._progress("order_history", partition)):
-                tables.add_refusal(event, shard, sequence)
+            settled = await self._progress("settlement", partition)
+            told = await self._progress("order_history", partition)
+            async for offset, sequence, event in self._records(partition, max(settled, told)):
+                if offset < settled:
+                    tables.add_event(event)
+                if offset < told:
+                    tables.add_refusal(event, shard, sequence)
         return [await self._walk_chain(shard) for shard in range(self._matcher_shards)]
 
     async def _progress(self, reader: str, partition: TopicPartition) -> int:
@@ -149,28 +152,23 @@ class Recount:
         partition = TopicPartition(ENGINE_OUTPUTS, shard)
         name = f"{partition}: hash chain"
         visible = await self._progress("order_history", partition)
-        chain, sequences, offset = ChainVerifier(), SourceSequences(), 0
-        while frames := await self._log.read(partition, offset):
-            for stored in frames:
-                frame = decode_frame(ENGINE_OUTPUTS, stored.data)
-                repeats = sequences.repeats(frame.source, frame.first_sequence, len(frame.records))
-                for result in frame.records[repeats:]:
-                    if broken := chain.feed(result):
-                        return Check(name, False, f"offset {stored.offset}: {broken.reason}")
-                    if stored.offset < visible:
-                        self.tables.add_result(result.decode_body(), shard, result.sequence)
-            offset = frames[-1].offset + 1
+        chain = ChainVerifier()
+        async for offset, _, result in self._records(partition, await self._log.end(partition)):
+            if broken := chain.feed(result):
+                return Check(name, False, f"offset {offset}: {broken.reason}")
+            if offset < visible:
+                self.tables.add_result(result.decode_body(), shard, result.sequence)
         return Check(name, True, f"{chain.sequence:,} links, the last {chain.hash.hex()}")
 
-    async def _records(self, partition: TopicPartition, until: int) -> AsyncIterator[tuple[int, Any]]:
-        """The records before offset `until` with their sequences, repeats dropped."""
+    async def _records(self, partition: TopicPartition, until: int) -> AsyncIterator[tuple[int, int, Any]]:
+        """(offset, sequence, record) of everything before offset `until`, repeats dropped."""
         sequences, offset = SourceSequences(), await self._log.start(partition)
         while offset < until:
             for stored in await self._log.read(partition, offset, min(256, until - offset)):
                 frame = decode_frame(partition.topic, stored.data)
                 repeats = sequences.repeats(frame.source, frame.first_sequence, len(frame.records))
                 for i in range(repeats, len(frame.records)):
-                    yield frame.first_sequence + i, frame.records[i]
+                    yield stored.offset, frame.first_sequence + i, frame.records[i]
                 offset = stored.offset + 1
 
 
