@@ -12,6 +12,7 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.log_kafka_cursor import CLIENT_ERRORS, Bounds, BrokersAway, Cursor, OutOfRange
 from services.adapters.log_tail import LogTail
+from services.adapters.log_waiting import own_copy
 from services.adapters.ports import StoredFrame
 from services.domain.errors import LogError
 from services.domain.topics import TopicPartition
@@ -206,4 +207,4 @@ class PartitionReader:
     def _fail_waiters(self, error: LogError) -> None:
         for _, waiter in self._waiters:
             if not waiter.done():
-                waiter.set_exception(LogError(*error.args))
+                waiter.set_exception(own_copy(error))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from services.adapters.kafka_metadata import NoSuchPartition, require_partition
 from services.adapters.kafka_producer import ProducerSource
 from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_waiting import LoopSide
+from services.adapters.log_waiting import LoopSide, own_copy
 from services.adapters.ports import Append
 from services.domain.errors import LogError
 from services.domain.topics import TopicPartition
@@ -107,9 +107,7 @@ class _Call:
             self._side.release(self._size)
             self._size = 0
         if not self.done.done():
-            copy = LogError(*error.args)
-            copy.__cause__ = error.__cause__
-            self.done.set_exception(copy)
+            self.done.set_exception(own_copy(error))
 
 
 class _Entry(NamedTuple):

@@ -86,7 +86,7 @@ class LoopSide:
             if done.done():
                 continue
             if isinstance(result, LogError):
-                done.set_exception(_same(result))
+                done.set_exception(own_copy(result))
             else:
                 done.set_result(result)
         if failure is not None:
@@ -101,7 +101,7 @@ class LoopSide:
         for waiters in self._waiters.values():
             for _, waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(_same(why))
+                    waiter.set_exception(own_copy(why))
 
     def _wake(self, waiters: list[tuple[int, asyncio.Future[None]]], end: int) -> None:
         for offset, waiter in waiters:
@@ -109,7 +109,7 @@ class LoopSide:
                 waiter.set_result(None)
 
 
-def _same(error: LogError) -> LogError:
+def own_copy(error: LogError) -> LogError:
     """An equal error of its own: one that is raised at several places would collect all their tracebacks."""
     copy = LogError(*error.args)
     copy.__cause__ = error.__cause__
