@@ -55,7 +55,9 @@ async def apply_topics(brokers: KafkaSettings, partitions: Mapping[str, int], to
             await started(admin)
             return await _Topics(admin, brokers, partitions, topic).apply()
     except CLIENT_ERRORS as error:
-        raise LogError(f"the topics could not be applied: {error!r}") from error
+        away = f"no broker at {', '.join(brokers.bootstrap_servers)} answered for {brokers.append_timeout_s:g} s"
+        reason = away if isinstance(error, TimeoutError) else repr(error)
+        raise LogError(f"the topics could not be applied: {reason}") from error
     finally:
         await admin.close()
 

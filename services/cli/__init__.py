@@ -24,6 +24,7 @@ class ExchangeCommands(LazyGroup):
         LazyCommand("replay", "services.cli.replay", "replay", "Feed recorded NASDAQ order flow through it."),
         LazyCommand("verify", "services.cli.verify", "verify", "Recompute everything from the log, and compare."),
         LazyCommand("simulate", "services.cli.simulate", "simulate_command", "Try to break it, by seeds."),
+        LazyCommand("topics", "services.cli.topics", "app", "Make the topics of the distributed form."),
         LazyCommand("log", "services.cli.log", "app", "Look at the topics of the log."),
         LazyCommand("journal", "services.cli.journal", "app", "Verify or repair the journals of the cores."),
     )

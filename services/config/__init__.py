@@ -10,6 +10,15 @@ A mistake raises ConfigError, one line each, with the place, the key and what it
 Only the command line and `services.runtime` read settings; the services themselves get plain arguments.
 """
 
+from services.config.distributed import (
+    BackupSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    InternalSettings,
+    MatcherSettings,
+    SaslSettings,
+    TlsSettings,
+)
 from services.config.load import load_settings
 from services.config.settings import (
     AssetEntry,
@@ -27,13 +36,20 @@ from services.config.settings import (
 __all__ = [
     "AssetEntry",
     "AuthSettings",
+    "BackupSettings",
+    "BrokerSettings",
+    "DatabaseSettings",
     "GatewaySettings",
+    "InternalSettings",
     "IssuerEntry",
     "JournalSettings",
     "LogSettings",
+    "MatcherSettings",
+    "SaslSettings",
     "ServerSettings",
     "Settings",
     "SymbolEntry",
+    "TlsSettings",
     "UbscoreSettings",
     "load_settings",
 ]

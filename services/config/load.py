@@ -15,27 +15,54 @@ def load_settings(
     path: Path | None = None,
     environment: Mapping[str, str] | None = None,
     command_line: Mapping[str, Any] | None = None,
-    matcher_shards: int = 1,
 ) -> Settings:
     """The settings of one exchange.
 
     command_line: dotted key -> value, such as {"server.port": 8080}; None values are left out.
-    matcher_shards: how many there are to put symbols on.
     Raises ConfigError; its message has one line for each mistake.
     """
     tree = Item({}, "settings") if path is None else read_file(path)
     tree = put_environment(tree, environment or {})
     for key, value in (command_line or {}).items():
         if value is not None:
-            tree = put(tree, key.split("."), Item(value, f"command line --{key.rpartition('.')[2]}"))
+            tree = put(tree, key.split("."), Item(value, f"command line {_option(key)}"))
     reader = Reader()
     settings = reader.struct(Settings, tree)
     mistakes = reader.mistakes
     if settings is not None:
-        mistakes = _check_assets(settings, tree) or _check_symbols(settings, tree, matcher_shards)
+        mistakes = _check_assets(settings, tree) or _check_symbols(settings, tree)
+        mistakes += _check_replicas(settings, tree) + _check_addresses(settings, tree)
     if settings is None or mistakes:
         raise ConfigError("\n".join(mistakes))
     return settings
+
+
+def _option(key: str) -> str:
+    """The command line's name of a key: `server.port` is --port there, `internal.port` --internal-port."""
+    return "--" + key.removeprefix("server.").replace(".", "-")
+
+
+def _check_addresses(settings: Settings, tree: Item) -> list[str]:
+    mistakes = []
+    for section, cores in (("ubscore", settings.ubscore), ("matcher", settings.matcher)):
+        if cores.addresses and (len(cores.addresses) != cores.shards or not all(cores.addresses)):
+            place = _place(tree, section, "addresses")
+            wants = f"wants a list of URLs for each of the {cores.shards} shards"
+            mistakes.append(f"{place}: key `{section}.addresses`: {wants}, got {len(cores.addresses)} lists")
+    return mistakes
+
+
+def _check_replicas(settings: Settings, tree: Item) -> list[str]:
+    broker = settings.broker
+    if broker.insync_replicas <= broker.replication:
+        return []
+    place = _place(tree, "broker", "minInsyncReplicas")
+    return [f"{place}: key `broker.minInsyncReplicas`: wants at most {broker.replication}, the replication"]
+
+
+def _place(tree: Item, section: str, key: str) -> str:
+    """Where a key of a section was written. Names from the environment have no capitals."""
+    return next(item.place for name, item in tree.value[section].value.items() if name.lower() == key.lower())
 
 
 def _check_assets(settings: Settings, tree: Item) -> list[str]:
@@ -52,8 +79,9 @@ def _check_assets(settings: Settings, tree: Item) -> list[str]:
     return mistakes
 
 
-def _check_symbols(settings: Settings, tree: Item, matcher_shards: int) -> list[str]:
+def _check_symbols(settings: Settings, tree: Item) -> list[str]:
     mistakes = []
+    matcher_shards = settings.matcher.shards
     assets = {entry.name: entry.asset() for entry in settings.assets}
     names: set[str] = set()
     for index, entry in enumerate(settings.symbols):

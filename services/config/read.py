@@ -57,18 +57,18 @@ class Reader:
         try:
             return kind.parse(item.written if item.environment else item.value)
         except ValueError:
-            self._refuse(item, path, kind.wants)
+            self._refuse(item, path, kind.wants, shown="something else" if kind.secret else "")
             return None
 
     def _list(self, kind: Any, item: Item, path: str) -> list[Any]:
         if not isinstance(item.value, list):
             self._refuse(item, path, "a list")
             return []
-        return [self.struct(kind, member, f"{path}[{index}].") for index, member in enumerate(item.value)]
+        return [self._value(kind, member, f"{path}[{index}]") for index, member in enumerate(item.value)]
 
-    def _refuse(self, item: Item, path: str, wants: str) -> None:
+    def _refuse(self, item: Item, path: str, wants: str, shown: str = "") -> None:
         key = f"key `{path.rstrip('.')}`: " if path else ""
-        self.mistakes.append(f"{item.place}: {key}wants {wants}, got {_show(item)}")
+        self.mistakes.append(f"{item.place}: {key}wants {wants}, got {shown or _show(item)}")
 
 
 def _wants(kind: Any) -> str:

@@ -7,6 +7,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from services.config.distributed import (
+    Addresses,
+    BackupSettings,
+    BrokerSettings,
+    DatabaseSettings,
+    InternalSettings,
+    MatcherSettings,
+)
 from services.config.kinds import DECIMAL, DURATION, FLAG, RATE, SIZE, TEXT, choice, whole
 from services.domain.instruments import MAX_SCALE, Asset, SymbolSettings, SymbolStatus
 from services.ubscore.policy import DEFAULT_POLICY
@@ -63,14 +71,18 @@ class IssuerEntry(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class AuthSettings(msgspec.Struct, frozen=True, rename="camel"):
-    """Tokens."""
+    """Tokens and keys. The files are of the distributed form; the local one keeps its own in the data folder."""
 
     token_lifetime_ms: Annotated[int, DURATION] = msgspec.field(name="tokenLifetime", default=900_000)
     issuers: list[IssuerEntry] = []
+    secret_key_file: Annotated[str, TEXT] = ""
+    """32 bytes, the same for all processes; `exchange keys` makes it."""
+    credentials_file: Annotated[str, TEXT] = ""
+    """The first API keys; `exchange keys` makes it. The store learns them at the gateway's start."""
 
 
 class UbscoreSettings(msgspec.Struct, frozen=True, rename="camel"):
-    """The account shards' policy; it travels to them through the log."""
+    """The account shards, and their policy, which travels to them through the log."""
 
     order_window_ms: Annotated[int, DURATION] = msgspec.field(
         name="orderWindow", default=DEFAULT_POLICY.order_window_ms
@@ -82,6 +94,10 @@ class UbscoreSettings(msgspec.Struct, frozen=True, rename="camel"):
     """How long, in log time, transfer ids are kept."""
     max_open_orders: Annotated[int, whole(1, 1_000_000)] = DEFAULT_POLICY.max_open_orders
     """Per user."""
+    shards: Annotated[int, whole(1, 512)] = 1
+    addresses: Addresses = []
+    takeover_after_ms: Annotated[int, DURATION] = msgspec.field(name="takeoverAfter", default=2_000)
+    """See MatcherSettings."""
 
 
 class AssetEntry(msgspec.Struct, frozen=True, rename="camel"):
@@ -129,7 +145,10 @@ class SymbolEntry(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Settings(msgspec.Struct, frozen=True, rename="camel"):
-    """Everything. At start, the policy is set and missing assets and symbols are declared, through the log."""
+    """Everything. At start, the policy is set and missing assets and symbols are declared, through the log.
+
+    The local form has one shard of each core, and no use for `broker`, `database`, `internal` and `backup`.
+    """
 
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
@@ -137,5 +156,10 @@ class Settings(msgspec.Struct, frozen=True, rename="camel"):
     gateway: GatewaySettings = GatewaySettings()
     auth: AuthSettings = AuthSettings()
     ubscore: UbscoreSettings = UbscoreSettings()
+    matcher: MatcherSettings = MatcherSettings()
+    broker: BrokerSettings = BrokerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    internal: InternalSettings = InternalSettings()
+    backup: BackupSettings = BackupSettings()
     assets: list[AssetEntry] = []
     symbols: list[SymbolEntry] = []

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.config import Settings, load_settings
+from services.config.kinds import FOREVER_MS
 from services.domain.errors import ConfigError
 from services.domain.instruments import SymbolStatus
 
@@ -215,3 +216,78 @@ def test_settings_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b"server: {host: \xff}")
     with pytest.raises(ConfigError, match=r"latin: is not UTF-8 text \(byte 15\)"):
         load_settings(tmp_path / "latin")
+
+
+def test_settings_of_the_distributed_form_are_read_from_a_file_and_the_environment(tmp_path: Path) -> None:
+    text = """
+broker: {bootstrapServers: ["redpanda-0:9093"], replication: 3, retention: forever,
+         tls: {enabled: true, caFile: ca.pem}}
+ubscore: {shards: 2, addresses: [["http://ubscore-0:3100", "http://standby-0:3100/"], ["http://ubscore-1:3100"]]}
+"""
+    environment = {
+        "EXCHANGE_BROKER__BOOTSTRAP_SERVERS": "[one:9092, two:9092]",
+        "EXCHANGE_BROKER__SASL__MECHANISM": "SCRAM-SHA-512",
+        "EXCHANGE_DATABASE__PASSWORD": "12345",
+        "EXCHANGE_MATCHER__SHARDS": "2",
+    }
+    settings = load_settings(write(tmp_path, text), environment, {"internal.port": 0})
+    assert settings.broker.bootstrap_servers == ["one:9092", "two:9092"]
+    assert (settings.broker.insync_replicas, settings.broker.retention_ms) == (2, FOREVER_MS)
+    assert (settings.broker.sasl.mechanism, settings.broker.tls.ca_file) == ("SCRAM-SHA-512", "ca.pem")
+    assert settings.ubscore.addresses[0] == ["http://ubscore-0:3100", "http://standby-0:3100"]
+    assert (settings.matcher.shards, settings.database.password, settings.internal.port) == (2, "12345", 0)
+
+
+def test_settings_passwords_are_shown_nowhere(tmp_path: Path) -> None:
+    settings = load_settings(
+        environment={"EXCHANGE_DATABASE__PASSWORD": "hunter2", "EXCHANGE_BROKER__SASL__PASSWORD": "x9"}
+    )
+    assert "hunter2" not in repr(settings)
+    assert "x9" not in repr(settings)
+    got = mistake(tmp_path, "database: {password: 271828}\n")
+    assert got == (
+        "exchange.yaml:1: key `database.password`: wants a text (in quotes when it is a number), got something else"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "ubscore: {shards: 2, addresses: [[http://a:1]]}",
+            "exchange.yaml:1: key `ubscore.addresses`: wants a list of URLs for each of the 2 shards, got 1 lists",
+        ),
+        (
+            "matcher: {addresses: [[]]}",
+            "exchange.yaml:1: key `matcher.addresses`: wants a list of URLs for each of the 1 shards, got 1 lists",
+        ),
+        (
+            "matcher: {addresses: [[matcher-0]]}",
+            "exchange.yaml:1: key `matcher.addresses[0][0]`: wants a URL such as http://ubscore-0:3100, "
+            'got the text "matcher-0"',
+        ),
+        (
+            "matcher: {addresses: [http://matcher-0:3100]}",
+            'exchange.yaml:1: key `matcher.addresses[0]`: wants a list, got the text "http://matcher-0:3100"',
+        ),
+        (
+            "broker: {bootstrapServers: [9092]}",
+            "exchange.yaml:1: key `broker.bootstrapServers[0]`: wants a text, got 9092",
+        ),
+        (
+            "broker: {replication: 2, minInsyncReplicas: 3}",
+            "exchange.yaml:1: key `broker.minInsyncReplicas`: wants at most 2, the replication",
+        ),
+        (
+            "broker: {retention: 7}",
+            "exchange.yaml:1: key `broker.retention`: wants forever, or a duration such as 24h or 7d, got 7",
+        ),
+    ],
+)
+def test_settings_mistake_in_the_distributed_form_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    assert mistake(tmp_path, text) == sentence
+
+
+def test_settings_command_line_mistake_in_another_section_names_its_option() -> None:
+    with pytest.raises(ConfigError, match=r"^command line --internal-port: key `internal\.port`: wants a whole number"):
+        load_settings(command_line={"internal.port": 70000})

@@ -1,0 +1,37 @@
+"""What `exchange topics apply` makes of the topics: their partitions, and how long they keep frames."""
+
+from services.adapters.topics_kafka import TopicSettings, apply_topics
+from services.config import Settings
+from services.config.kinds import FOREVER_MS
+from services.config.retention import required_retention_ms
+from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS
+from services.runtime.connections import kafka_settings
+
+
+def topic_partitions(settings: Settings) -> dict[str, int]:
+    """How many partitions each topic has: one an account shard, or one a matcher shard."""
+    accounts, matchers = settings.ubscore.shards, settings.matcher.shards
+    return {BALANCE_OPERATIONS: accounts, BALANCE_EVENTS: accounts, ORDERS: matchers, ENGINE_OUTPUTS: matchers}
+
+
+def topic_settings(settings: Settings) -> TopicSettings:
+    """Of every topic. Frames are kept at least as long as snapshots and backups need them."""
+    broker = settings.broker
+    required = required_retention_ms(settings.journal, settings.backup.interval_ms)
+    return TopicSettings(
+        replication=broker.replication,
+        retention_ms=FOREVER_MS if broker.retention_ms == FOREVER_MS else max(broker.retention_ms, required),
+        # An age alone decides: a size that is reached in a busy hour would remove what a core still needs.
+        retention_bytes=-1,
+        min_insync_replicas=broker.insync_replicas,
+    )
+
+
+async def apply_settings(settings: Settings) -> list[str]:
+    """Make the topics what the settings say. Returns a sentence a change.
+
+    Raises ConfigError, or LogError when the broker refuses or a topic would have to shrink.
+    """
+    return await apply_topics(
+        kafka_settings(settings, "exchange-topics"), topic_partitions(settings), topic_settings(settings)
+    )
