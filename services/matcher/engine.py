@@ -72,6 +72,17 @@ class MatcherEngine:
         return self._next_offset
 
     @property
+    def said(self) -> dict[TopicPartition, int]:
+        """The last sequence that it said to each output partition; absent when it said nothing."""
+        reports = {TopicPartition(BALANCE_OPERATIONS, n): last for n, last in enumerate(self._report_sequences)}
+        return {partition: last for partition, last in {self._results_to: self.sequence, **reports}.items() if last}
+
+    @property
+    def heard(self) -> dict[str, int]:
+        """The last sequence that it applied of every sequenced source; absent when there was none."""
+        return dict(self._sources.last)
+
+    @property
     def open_orders(self) -> int:
         """How many orders rest in its books."""
         return len(self._orders)

@@ -61,6 +61,16 @@ class UbsCore:
         """See `Core.next_offset`."""
         return self.state.next_offset
 
+    @property
+    def said(self) -> dict[TopicPartition, int]:
+        """The last sequence that it said to each output partition; absent when it said nothing."""
+        return dict(self.state.said)
+
+    @property
+    def heard(self) -> dict[str, int]:
+        """The last sequence that it applied of every sequenced source; absent when there was none."""
+        return dict(self.state.sequences.last)
+
     def apply(self, frame: Frame[Any], offset: int) -> list[Output]:
         """See `Core.apply`."""
         state = self.state
