@@ -101,7 +101,7 @@ class Clock(Protocol):
 
 
 class SettlementBatch(NamedTuple):
-    """All effects of some consecutive frames, and the position behind them: written in one transaction or not at all.
+    """All effects of some consecutive frames, and the position behind them.
 
     Rows are absolute, so that writing a batch twice is harmless.
     """
@@ -113,11 +113,14 @@ class SettlementBatch(NamedTuple):
 
 
 class HistoryBatch(NamedTuple):
-    """As SettlementBatch, for order_history. An order is in `active` or `closed` or neither, never both."""
+    """As SettlementBatch, for order_history. An order is in `active` or `closed`, or in neither when it was refused.
+
+    updates: every update of every order of the batch, oldest first; the last one of an order made its other rows.
+    """
 
     active: Sequence[OrderRow]
     closed: Sequence[tuple[int, int]]
-    """(user_id, order_id) of orders that are no longer active."""
+    """(user_id, order_id) of orders that are no longer active, those among them that were opened in this batch."""
     history: Sequence[OrderRow]
     updates: Sequence[OrderUpdateRow]
     statistics: Sequence[StatisticsRow]
@@ -125,22 +128,41 @@ class HistoryBatch(NamedTuple):
 
 
 class ProjectionStore(Protocol):
-    """What settlement and order_history write. Every method may raise StoreUnavailable: repeat the call."""
+    """What settlement and order_history write. Every method may raise StoreUnavailable: repeat the call.
+
+    A store needs no transactions. When a write is cut short, by the end of this process, of the store or of both, any
+    of its rows may be there, and more of them may come late; the same events are folded again from the stored
+    position, with other limits between the batches. Effects are there exactly once all the same, since
+
+    - progress comes last: it is written when every other row of the batch is durable;
+    - a balance comes after its ledger: it is written when every ledger row and trade of the batch is durable.
+      Settlement leaves out the ledger of versions that the stored balance has reached, and nothing else;
+    - rows are absolute, and a pure function of the log up to the last event in them, whoever folded it and from where:
+      ledger, trades and updates tell of one event; a balance of its `version`; an order of its last update, and all
+      updates of an order come from one source; statistics of their `sequence`, behind which a fold goes on counting;
+    - the row of the later event wins, whatever comes first: a balance by `version`, progress by `next_offset`,
+      statistics by `sequence`, an order by the sequence of its last update. What was taken out of the active orders
+      stays out. So a late repeat, and a process that was taken for dead and goes on, change nothing that is newer,
+      and two that write the same partition at one time write the same rows.
+    """
 
     async def progress(self, reader: str, partition: TopicPartition) -> ProgressRow | None:
         """Where `reader` stands on `partition`; None when it never wrote."""
 
-    async def balance_versions(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], int]:
-        """The stored version of each (user_id, asset_id); absent when there is no row."""
+    async def balances(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], BalanceRow]:
+        """The stored row of each (user_id, asset_id); absent when there is none."""
+
+    async def latest_ledger(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], LedgerRow]:
+        """The ledger row of the highest seq of each (user_id, asset_id); absent when there is none."""
 
     async def statistics(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], StatisticsRow]:
         """The stored row of each (user_id, shard); absent when there is none."""
 
     async def write_settlement(self, batch: SettlementBatch) -> None:
-        """Write all of it, durably, in one transaction."""
+        """Write all of it, durably, in the order stated above."""
 
     async def write_history(self, batch: HistoryBatch) -> None:
-        """Write all of it, durably, in one transaction."""
+        """Write all of it, durably, in the order stated above."""
 
 
 class QueryStore(Protocol):
@@ -173,9 +195,6 @@ class QueryStore(Protocol):
 
     async def order_by_cid(self, user_id: int, cid: str) -> OrderRow | None:
         """The newest order of this user with this client order id, those aside that were refused for repeating it."""
-
-    async def order_updates(self, user_id: int, order_id: int) -> list[OrderUpdateRow]:
-        """Every update of one order, oldest first."""
 
     async def order_statistics(self, user_id: int) -> StatisticsRow:
         """Totals over all shards; zeros when there are none."""
@@ -254,11 +273,24 @@ class Instruments(NamedTuple):
     symbols: dict[str, Symbol]
 
 
+class PolicyView(NamedTuple):
+    """An account shard's limits."""
+
+    order_window_ms: int
+    transfer_window_ms: int
+    max_open_orders: int
+
+
 class BalanceReads(Protocol):
-    """ubscore's internal read interface, answered from memory. It sees everything that was answered before."""
+    """ubscore's internal read interface, answered from memory. It sees everything that was answered before.
+
+    That of another process raises CoreUnavailable when no core answers in time.
+    """
 
     async def next_offset(self) -> int:
         """The first frame of its partition of balance.operations whose effects it does not see yet."""
+
+    async def policy(self) -> PolicyView: ...
 
     async def instruments(self) -> Instruments: ...
 
@@ -285,7 +317,26 @@ class DepthView(NamedTuple):
 
 
 class BookReads(Protocol):
-    """The matcher's internal read interface, answered from memory."""
+    """The matcher's internal read interface, answered from memory. As for BalanceReads, another process may be away."""
 
     async def depth(self, symbol: str, limit: int) -> DepthView:
         """Empty when the symbol never had an order."""
+
+
+class CoreState(NamedTuple):
+    """A core at one moment. digest: blake2b-256 of the whole state. role: active or standby."""
+
+    source: str
+    next_offset: int
+    digest: bytes
+    role: str
+
+
+class CoreSnapshot(NamedTuple):
+    """A core's whole state at one moment. data: what a journal keeps as a snapshot (see `shell.core_shell`)."""
+
+    source: str
+    next_offset: int
+    digest: bytes
+    """Of the core, as in CoreState."""
+    data: bytes

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from services.adapters.ports import HistoryBatch, SettlementBatch
-from services.adapters.store_sqlite_database import SqliteDatabase
+from services.adapters.store_sqlite_lookups import SqliteLookUps, read_progress
 from services.domain.rows import (
     BalanceRow,
     LedgerRow,
@@ -106,21 +106,12 @@ _STATISTICS = _Upsert(
     "order_statistics",
     StatisticsRow,
     ("user_id", "shard"),
-    ("new", "filled", "cancelled", "rejected", "expired", "updated_ms"),
+    ("new", "filled", "cancelled", "rejected", "expired", "updated_ms", "sequence"),
 )
 
 
-class SqliteProjections(SqliteDatabase):
-    """`ports.ProjectionStore` on SQLite."""
-
-    async def progress(self, reader: str, partition: TopicPartition) -> ProgressRow | None:
-        return await self._look_up(lambda connection: _read_progress(connection, reader, partition))
-
-    async def balance_versions(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], int]:
-        return await self._look_up(lambda connection: _read_versions(connection, keys))
-
-    async def statistics(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], StatisticsRow]:
-        return await self._look_up(lambda connection: _read_statistics(connection, keys))
+class SqliteProjections(SqliteLookUps):
+    """`ports.ProjectionStore` on SQLite: a batch is one transaction."""
 
     async def write_settlement(self, batch: SettlementBatch) -> None:
         await self._write(lambda connection: _write_settlement(connection, batch))
@@ -130,6 +121,8 @@ class SqliteProjections(SqliteDatabase):
 
 
 def _write_settlement(connection: sqlite3.Connection, batch: SettlementBatch) -> None:
+    if _is_late(connection, batch.progress):
+        return
     _TRADES.run(connection, batch.trades, _trade_values)
     _BALANCES.run(connection, batch.balances)
     _LEDGER.run(connection, batch.ledger)
@@ -137,6 +130,8 @@ def _write_settlement(connection: sqlite3.Connection, batch: SettlementBatch) ->
 
 
 def _write_history(connection: sqlite3.Connection, batch: HistoryBatch) -> None:
+    if _is_late(connection, batch.progress):
+        return
     history = [_order_values(row) for row in batch.history]
     _ACTIVE.run(connection, batch.active, _order_values)
     _CLOSED.run(connection, batch.closed)
@@ -144,6 +139,12 @@ def _write_history(connection: sqlite3.Connection, batch: HistoryBatch) -> None:
     _UPDATES.run(connection, batch.updates, _update_values)
     _STATISTICS.run(connection, batch.statistics)
     _PROGRESS.run(connection, [batch.progress], _progress_values)
+
+
+def _is_late(connection: sqlite3.Connection, progress: ProgressRow) -> bool:
+    """Whether the store has all of a batch already, and more: its rows would put older ones in their places."""
+    stored = read_progress(connection, progress.reader, TopicPartition(progress.topic, progress.partition))
+    return stored is not None and stored.next_offset > progress.next_offset
 
 
 # sqlite3 binds a plain int at once, but looks for an adapter when it meets an IntEnum or a bool.
@@ -196,42 +197,3 @@ def _update_values(row: OrderUpdateRow) -> Values:
 def _progress_values(row: ProgressRow) -> Values:
     sequences = msgspec.json.encode(row.sequences).decode()
     return (row.reader, row.topic, row.partition, row.next_offset, sequences)
-
-
-def _read_progress(connection: sqlite3.Connection, reader: str, partition: TopicPartition) -> ProgressRow | None:
-    found = connection.execute(
-        "SELECT next_offset, sequences FROM settlement_progress WHERE reader = ? AND topic = ? AND partition = ?",
-        (reader, *partition),
-    ).fetchone()
-    if found is None:
-        return None
-    next_offset, sequences = found
-    return ProgressRow(reader, *partition, next_offset, msgspec.json.decode(sequences, type=dict[str, int]))
-
-
-# The keys travel as one JSON text and the answer comes as one: one call each way, whatever their number.
-
-
-def _read_versions(connection: sqlite3.Connection, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], int]:
-    (found,) = connection.execute(
-        """SELECT json_group_array(json_array(user_id, asset_id, version)) FROM json_each(?)
-        CROSS JOIN user_balances
-        ON user_id = json_extract(value, '$[0]') AND asset_id = json_extract(value, '$[1]')""",
-        (msgspec.json.encode(keys).decode(),),
-    ).fetchone()
-    rows = msgspec.json.decode(found, type=list[tuple[int, str, int]])
-    return {(user_id, asset_id): version for user_id, asset_id, version in rows}
-
-
-def _read_statistics(
-    connection: sqlite3.Connection, keys: Sequence[tuple[int, int]]
-) -> dict[tuple[int, int], StatisticsRow]:
-    (found,) = connection.execute(
-        """SELECT json_group_array(json_array(
-            user_id, shard, new, filled, cancelled, rejected, expired, updated_ms)) FROM json_each(?)
-        CROSS JOIN order_statistics
-        ON user_id = json_extract(value, '$[0]') AND shard = json_extract(value, '$[1]')""",
-        (msgspec.json.encode(keys).decode(),),
-    ).fetchone()
-    rows = [StatisticsRow(*values) for values in msgspec.json.decode(found, type=list[tuple[int, ...]])]
-    return {(row.user_id, row.shard): row for row in rows}

@@ -116,13 +116,9 @@ class SqliteQueries(SqliteDatabase):
         rows = await self._read(lambda connection: _HISTORY.select(connection, query, parameters))
         return rows[0] if rows else None
 
-    async def order_updates(self, user_id: int, order_id: int) -> list[OrderUpdateRow]:
-        where, parameters = _where(order_id=order_id, user_id=user_id)
-        return await self._select(_UPDATES, where, "source, sequence, part", (*parameters, EVERYTHING))
-
     async def order_statistics(self, user_id: int) -> StatisticsRow:
         rows = await self._select(_STATISTICS, "user_id = ?", "shard", (user_id, EVERYTHING))
-        total = StatisticsRow(user_id, 0, 0, 0, 0, 0, 0, 0)
+        total = StatisticsRow(user_id, 0, 0, 0, 0, 0, 0, 0, 0)
         for row in rows:
             total.new += row.new
             total.filled += row.filled

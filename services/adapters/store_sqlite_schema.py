@@ -8,8 +8,9 @@ import sqlite3
 from typing import Final
 
 from services.domain.errors import StoreError
+from services.domain.orders import OrderStatus
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 TABLES: Final = (
     # Trades of a symbol: the key. Trades of a user: one index a side; SQLite ends an index with the table's key, so
@@ -58,18 +59,18 @@ TABLES: Final = (
         PRIMARY KEY (user_id, created_ms, order_id)) WITHOUT ROWID""",
     "CREATE INDEX order_history_by_order_id ON order_history (order_id)",
     "CREATE INDEX order_history_by_cid ON order_history (user_id, cid)",
-    # The updates of one order: the index, which ends with the key and so gives them oldest first.
+    # Read whole, by who audits.
     """CREATE TABLE order_updates_stream (
         source TEXT NOT NULL, sequence INTEGER NOT NULL, part INTEGER NOT NULL, user_id INTEGER NOT NULL,
         order_id INTEGER NOT NULL, symbol TEXT NOT NULL, status INTEGER NOT NULL, filled_lots INTEGER NOT NULL,
         last_price_ticks INTEGER NOT NULL, last_quantity_lots INTEGER NOT NULL, trade_id INTEGER NOT NULL,
         is_maker INTEGER NOT NULL, code INTEGER NOT NULL, time_ms INTEGER NOT NULL,
         PRIMARY KEY (source, sequence, part)) WITHOUT ROWID""",
-    "CREATE INDEX order_updates_stream_by_order ON order_updates_stream (order_id)",
     # Totals of a user, over shards.
     """CREATE TABLE order_statistics (
         user_id INTEGER NOT NULL, shard INTEGER NOT NULL, new INTEGER NOT NULL, filled INTEGER NOT NULL,
         cancelled INTEGER NOT NULL, rejected INTEGER NOT NULL, expired INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
         PRIMARY KEY (user_id, shard)) WITHOUT ROWID""",
     # A key by itself, and the keys of a user. scopes: a JSON array.
     """CREATE TABLE api_keys (
@@ -80,8 +81,23 @@ TABLES: Final = (
 )
 
 
+MIGRATIONS: Final = {
+    # The last sequence that statistics count is the one of the last update that they count.
+    2: (
+        "ALTER TABLE order_statistics ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0",
+        f"""UPDATE order_statistics SET sequence = counted.sequence FROM (
+            SELECT user_id, source, max(sequence) AS sequence FROM order_updates_stream
+            WHERE status <> {int(OrderStatus.PartiallyFilled)} GROUP BY user_id, source) AS counted
+        WHERE counted.user_id = order_statistics.user_id AND counted.source =
+            CASE WHEN shard < 0 THEN 'ubscore-' || (-1 - shard) ELSE 'matcher-' || shard END""",  # noqa: S608
+        "DROP INDEX order_updates_stream_by_order",
+    ),
+}
+"""What makes a store of the version before one of this version."""
+
+
 def create_schema(connection: sqlite3.Connection) -> None:
-    """Make the tables of a new store; check the version of an old one. In one transaction."""
+    """Make the tables of a new store; bring an old one to this version, or refuse it. In one transaction."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
@@ -89,6 +105,7 @@ def create_schema(connection: sqlite3.Connection) -> None:
             for statement in TABLES:
                 connection.execute(statement)
             connection.execute("INSERT INTO schema_version VALUES (?)", (SCHEMA_VERSION,))
+        _migrate(connection)
         check_schema(connection)
     except BaseException:
         connection.execute("ROLLBACK")
@@ -96,8 +113,21 @@ def create_schema(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
+def _migrate(connection: sqlite3.Connection) -> None:
+    for version in range(_version(connection) + 1, SCHEMA_VERSION + 1):
+        for statement in MIGRATIONS[version]:
+            connection.execute(statement)
+        connection.execute("UPDATE schema_version SET version = ?", (version,))
+
+
 def check_schema(connection: sqlite3.Connection) -> None:
-    """Raises StoreError when the store is of a version that this program does not know."""
-    (version,) = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    """Raises StoreError when the store is not of the version that this program knows."""
+    version = _version(connection)
     if version != SCHEMA_VERSION:
+        # A start of the exchange migrates an older one; who only reads must not.
         raise StoreError(f"the store has schema version {version}, this program knows {SCHEMA_VERSION}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("SELECT max(version) FROM schema_version").fetchone()
+    return int(version)

@@ -120,6 +120,8 @@ class StatisticsRow(msgspec.Struct, gc=False):
     rejected: int
     expired: int
     updated_ms: int
+    sequence: int
+    """The last one of that stream that is counted here: whoever folds it again goes on behind it."""
 
 
 class ProgressRow(msgspec.Struct, gc=False):

@@ -7,7 +7,8 @@
     Rejected                     -               insert          insert                 update
 
 Updates come from a matcher (engine.outputs) or, for orders refused before one, from ubscore (balance.events). Within a
-batch only an order's last state is written; one that came and went within it never touches active_orders.
+batch only an order's last state is written. One that came and went within it is deleted nevertheless: an earlier fold
+of the same events, whose batch ended in between, may have inserted it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ MAX_KNOWN: Final = 100_000
 """Users whose totals are remembered; beyond it they are asked from the store again. About 30 MB."""
 
 _UPDATED: Final = 5
+_SEQUENCE: Final = 6
 _COLUMNS: Final = {
     OrderStatus.New: 0,
     OrderStatus.Filled: 1,
@@ -61,7 +63,6 @@ class OrderHistory:
     def _clear(self) -> None:
         self._newest: dict[int, tuple[OrderUpdate, MatchBody]] = {}
         self._refused: list[OrderRow] = []
-        self._opened: dict[int, None] = {}
         self._updates: list[OrderUpdateRow] = []
         self._counts: dict[int, list[int]] = {}
 
@@ -83,14 +84,14 @@ class OrderHistory:
         active: list[OrderRow] = []
         closed: list[tuple[int, int]] = []
         history = self._refused
-        for order_id, (update, body) in self._newest.items():
+        for update, body in self._newest.values():
             row = _order_row(update, body)
             history.append(row)
             if row.status.is_open:
                 active.append(row)
-            elif order_id not in self._opened:
-                closed.append((row.user_id, order_id))
-        statistics = [self._total(user_id, counts, stored) for user_id, counts in self._counts.items()]
+            elif row.status is not OrderStatus.Rejected:
+                closed.append((row.user_id, row.order_id))
+        statistics = self._new_totals(stored)
         if len(self._totals) > self._max_known:
             self._totals.clear()
         # This batch is not written yet: the store cannot tell its totals.
@@ -127,34 +128,53 @@ class OrderHistory:
                 )
             )
             newest[order_id] = (update, body)
-            if status is OrderStatus.New or status is OrderStatus.Rejected:
-                self._opened[order_id] = None
             if status is not OrderStatus.PartiallyFilled:
-                count(user_id, status, time_ms)
+                count(user_id, status, sequence, time_ms)
 
     def _add_rejected(self, source: str, sequence: int, event: OrderRejected) -> None:
         self._updates.append(_rejected_update(source, sequence, event))
         self._refused.append(_rejected_row(event))
-        self._count(event.user_id, OrderStatus.Rejected, event.time_ms)
+        self._count(event.user_id, OrderStatus.Rejected, sequence, event.time_ms)
 
-    def _count(self, user_id: int, status: OrderStatus, time_ms: int) -> None:
+    def _count(self, user_id: int, status: OrderStatus, sequence: int, time_ms: int) -> None:
         counts = self._counts.get(user_id)
         if counts is None:
-            counts = self._counts[user_id] = [0, 0, 0, 0, 0, 0]
+            counts = self._counts[user_id] = [0, 0, 0, 0, 0, 0, 0]
         counts[_COLUMN[status]] += 1
         counts[_UPDATED] = time_ms
+        counts[_SEQUENCE] = sequence
 
-    def _total(self, user_id: int, counts: list[int], stored: Mapping[StatisticsKey, StatisticsRow]) -> StatisticsRow:
+    def _new_totals(self, stored: Mapping[StatisticsKey, StatisticsRow]) -> list[StatisticsRow]:
+        """The absolute rows of all users of this batch who have something to count."""
+        if not self._counts:
+            return []
+        before = {user_id: self._totals.get(user_id) or stored.get((user_id, self._shard)) for user_id in self._counts}
+        first_sequence = self._updates[0].sequence
+        ahead = {user_id: row.sequence for user_id, row in before.items() if row and row.sequence >= first_sequence}
+        if ahead:
+            self._count_behind(ahead)
+        return [self._total(user_id, counts, before[user_id]) for user_id, counts in self._counts.items()]
+
+    def _count_behind(self, counted: Mapping[int, int]) -> None:
+        """Count the batch again, without what some users' rows count already: user -> last sequence counted.
+
+        So it is after a crash in the middle of a write: those rows are of an attempt whose position was never written.
+        """
+        self._counts = {}
+        for row in self._updates:
+            if row.status is not OrderStatus.PartiallyFilled and row.sequence > counted.get(row.user_id, 0):
+                self._count(row.user_id, row.status, row.sequence, row.time_ms)
+
+    def _total(self, user_id: int, counts: list[int], row: StatisticsRow | None) -> StatisticsRow:
         """The new absolute row of a user: a new object, for an earlier batch may still hold the old one."""
-        new, filled, cancelled, rejected, expired, updated_ms = counts
-        row = self._totals.get(user_id) or stored.get((user_id, self._shard))
+        new, filled, cancelled, rejected, expired, updated_ms, sequence = counts
         if row is not None:
             new += row.new
             filled += row.filled
             cancelled += row.cancelled
             rejected += row.rejected
             expired += row.expired
-        return StatisticsRow(user_id, self._shard, new, filled, cancelled, rejected, expired, updated_ms)
+        return StatisticsRow(user_id, self._shard, new, filled, cancelled, rejected, expired, updated_ms, sequence)
 
 
 def _order_row(update: OrderUpdate, body: MatchBody) -> OrderRow:

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from services.adapters.ports import Clock, Log, ProjectionStore, SettlementBatch
+from services.adapters.ports import Clock, ProjectionStore, SettlementBatch
 from services.domain.messages import Frame, decode_frame
 from services.domain.rows import ProgressRow
 from services.domain.topics import BALANCE_EVENTS, TopicPartition
 from services.settlement.postings import Postings
-from services.shell.projection_shell import ProjectionShell
+from services.shell.projection_shell import Done, Frames, ProjectionShell
 
 READER: Final = "settlement"
 
@@ -30,8 +30,8 @@ class SettlementProjection:
 
     async def finish(self, progress: ProgressRow) -> SettlementBatch:
         unknown = self._postings.unknown()
-        stored = await self._store.balance_versions(unknown) if unknown else {}
-        return self._postings.finish(stored, progress)
+        stored = await self._store.balances(unknown) if unknown else {}
+        return self._postings.finish({key: row.version for key, row in stored.items()}, progress)
 
     async def write(self, batch: SettlementBatch) -> None:
         await self._store.write_settlement(batch)
@@ -39,11 +39,13 @@ class SettlementProjection:
 
 def settlement_shell(
     shard: int,
-    log: Log,
+    frames: Frames,
     store: ProjectionStore,
     clock: Clock,
     on_written: Callable[[SettlementBatch], None] | None = None,
+    done: Done | None = None,
 ) -> ProjectionShell[SettlementBatch]:
     """Settlement of account shard `shard`."""
     partition = TopicPartition(BALANCE_EVENTS, shard)
-    return ProjectionShell(SettlementProjection(store), partition, log, store, clock, on_written=on_written)
+    projection = SettlementProjection(store)
+    return ProjectionShell(projection, partition, frames, store, clock, on_written=on_written, done=done)

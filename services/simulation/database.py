@@ -61,6 +61,14 @@ class Tables:
     def _stand(self, row: ProgressRow) -> None:
         self.progress[row.reader, row.topic, row.partition] = row
 
+    def latest_ledger(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], LedgerRow]:
+        """The newest ledger row of each balance that has one."""
+        found: dict[tuple[int, str], LedgerRow] = {}
+        for (user_id, asset, _), row in sorted(self.ledger.items()):
+            if (user_id, asset) in keys:
+                found[user_id, asset] = row
+        return found
+
     def contents(self) -> list[tuple[str, list[Any]]]:
         """Every table but progress, by name, in the order of its keys."""
         tables: list[tuple[str, dict[Any, Any]]] = [
@@ -115,10 +123,14 @@ class SimulatedStore:
         await self._reach()
         return self._database.tables.progress.get((reader, *partition))
 
-    async def balance_versions(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], int]:
+    async def balances(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], BalanceRow]:
         await self._reach()
         rows = self._database.tables.balances
-        return {key: rows[key].version for key in keys if key in rows}
+        return {key: rows[key] for key in keys if key in rows}
+
+    async def latest_ledger(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], LedgerRow]:
+        await self._reach()
+        return self._database.tables.latest_ledger(keys)
 
     async def statistics(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], StatisticsRow]:
         await self._reach()

@@ -81,7 +81,7 @@ class Tables:
             self.orders[event.user_id, event.order_id] = (OrderStatus.Rejected, 0, 0)
             update = (event.user_id, event.order_id, OrderStatus.Rejected, 0, 0)
             self.updates[ubscore_source(shard), sequence, 0] = update
-            self._count(event.user_id, -1 - shard, OrderStatus.Rejected)
+            self._count(event.user_id, -1 - shard, OrderStatus.Rejected, sequence)
 
     def add_result(self, body: MatchBody, shard: int, sequence: int) -> None:
         """Count one result of a matcher for order_history's tables."""
@@ -90,12 +90,13 @@ class Tables:
             self.orders[update.user_id, update.order_id] = state
             seen = (update.user_id, update.order_id, update.status, update.filled_lots, update.trade_id)
             self.updates[matcher_source(shard), sequence, part] = seen
-            self._count(update.user_id, shard, update.status)
+            self._count(update.user_id, shard, update.status, sequence)
 
-    def _count(self, user_id: int, shard: int, status: OrderStatus) -> None:
+    def _count(self, user_id: int, shard: int, status: OrderStatus, sequence: int) -> None:
         if status != OrderStatus.PartiallyFilled:
-            counts = self.statistics.setdefault((user_id, shard), [0] * 5)
+            counts = self.statistics.setdefault((user_id, shard), [0] * 6)
             counts[_COUNTED.index(status)] += 1
+            counts[-1] = sequence
 
 
 _COUNTED = (
@@ -215,7 +216,7 @@ def _update(row: Any) -> tuple[Row, Row]:
 
 
 def _statistics(row: Any) -> tuple[Row, Row]:
-    return (row.user_id, row.shard), (row.new, row.filled, row.cancelled, row.rejected, row.expired)
+    return (row.user_id, row.shard), (row.new, row.filled, row.cancelled, row.rejected, row.expired, row.sequence)
 
 
 R = TypeVar("R")

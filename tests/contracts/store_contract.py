@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
+
+import pytest
 
 from services.adapters.ports import AuditStore, KeyStore, ProjectionStore, QueryStore
 from services.domain.money import MAX_AMOUNT
@@ -28,6 +30,16 @@ R = TypeVar("R")
 
 EVENTS = TopicPartition(BALANCE_EVENTS, 0)
 OUTPUTS = TopicPartition(ENGINE_OUTPUTS, 0)
+
+REPEATS: Final = (
+    "first second",
+    "first both",
+    "first second first",
+    "first both second",
+    "both first",
+    "both first both",
+)
+"""Orders of two batches and of one that holds the events of both; each leaves what the two alone leave."""
 
 
 class Store(ProjectionStore, QueryStore, AuditStore, KeyStore, Protocol):
@@ -131,12 +143,24 @@ class StoreContract:
         assert tables["settled_trades"][0].buyer_is_maker is False
 
     @run_async
-    async def test_balance_versions_of_known_and_unknown_keys_give_the_known(self, tmp_path: Path) -> None:
+    async def test_balances_of_known_and_unknown_keys_give_the_known(self, tmp_path: Path) -> None:
+        rows = [balance_row(version=7, available=MAX_AMOUNT), balance_row(-1, "USDT"), balance_row(1002)]
         async with self.open(tmp_path) as store:
-            await store.write_settlement(settlement_batch(balances=[balance_row(version=7), balance_row(-1, "USDT")]))
+            await store.write_settlement(settlement_batch(balances=rows))
             keys = [(1001, "BTC"), (1001, "USDT"), (-1, "USDT"), (9, "BTC")]
-            assert await store.balance_versions(keys) == {(1001, "BTC"): 7, (-1, "USDT"): 1}
-            assert await store.balance_versions([]) == {}
+            assert await store.balances(keys) == {(1001, "BTC"): rows[0], (-1, "USDT"): rows[1]}
+            assert await store.balances([]) == {}
+
+    @run_async
+    async def test_latest_ledger_of_known_and_unknown_keys_gives_the_highest_seq_of_the_known(
+        self, tmp_path: Path
+    ) -> None:
+        rows = [ledger_row(1001, "BTC", seq) for seq in (9, 10, 2)] + [ledger_row(-1, "USDT"), ledger_row(1002)]
+        async with self.open(tmp_path) as store:
+            await store.write_settlement(settlement_batch(ledger=rows))
+            keys = [(1001, "BTC"), (1001, "USDT"), (-1, "USDT"), (9, "BTC")]
+            assert await store.latest_ledger(keys) == {(1001, "BTC"): rows[1], (-1, "USDT"): rows[3]}
+            assert await store.latest_ledger([]) == {}
 
     @run_async
     async def test_write_settlement_twice_changes_nothing(self, tmp_path: Path) -> None:
@@ -171,6 +195,23 @@ class StoreContract:
             await store.write_settlement(settlement_batch(ledger=ledger, balances=[balance_row(version=5_001)]))
             assert await rows_of(store.all_ledger()) == ledger
 
+    @pytest.mark.parametrize("order", REPEATS)
+    @run_async
+    async def test_write_settlement_late_or_folded_again_changes_nothing_newer(
+        self, tmp_path: Path, order: str
+    ) -> None:
+        first = settlement_batch(1, trades=[trade_row()], balances=[balance_row()], ledger=[ledger_row()])
+        second = settlement_batch(2, balances=[balance_row(version=2)], ledger=[ledger_row(seq=2)])
+        both = second._replace(trades=first.trades, ledger=[*first.ledger, *second.ledger])
+        async with self.open(tmp_path) as store:
+            for name in order.split():
+                await store.write_settlement({"first": first, "second": second, "both": both}[name])
+            tables = await tables_of(store)
+            assert tables["settled_trades"] == both.trades
+            assert tables["user_balances"] == both.balances
+            assert tables["balance_ledger"] == both.ledger
+            assert await store.progress("settlement", EVENTS) == both.progress
+
     # History
 
     @run_async
@@ -193,23 +234,67 @@ class StoreContract:
         newer = order_row(
             status=OrderStatus.PartiallyFilled, filled_lots=3, filled_tick_lots=15_000_000, updated_ms=2_000
         )
+        newer_statistics = statistics_row(filled=8, sequence=20)
         async with self.open(tmp_path) as store:
             await store.write_history(
                 history_batch(1, active=[order_row()], history=[order_row()], statistics=[statistics_row()])
             )
-            await store.write_history(
-                history_batch(2, active=[newer], history=[newer], statistics=[statistics_row(filled=8)])
-            )
+            await store.write_history(history_batch(2, active=[newer], history=[newer], statistics=[newer_statistics]))
             assert await store.active_orders(1001, None) == [newer]
             assert await rows_of(store.all_orders()) == [newer]
-            assert await store.statistics([(1001, 0)]) == {(1001, 0): statistics_row(filled=8)}
+            assert await store.statistics([(1001, 0)]) == {(1001, 0): newer_statistics}
+
+    @pytest.mark.parametrize("order", REPEATS)
+    @run_async
+    async def test_write_history_late_or_folded_again_changes_nothing_newer(self, tmp_path: Path, order: str) -> None:
+        """Orders 1 and 2 are open in the first batch; the second closes 2 and opens 3, which stays, and 4."""
+        opened = [order_row(order_id=order_id) for order_id in (1, 2, 3, 4)]
+        filled = order_row(order_id=1, status=OrderStatus.PartiallyFilled, filled_lots=3, updated_ms=2_000)
+        closed = [order_row(order_id=order_id, status=OrderStatus.Cancelled, updated_ms=2_000) for order_id in (2, 4)]
+        told = [update_row(order_id + 2, order_id=order_id, status=OrderStatus.New) for order_id in (1, 2, 3, 4)]
+        told += [update_row(7, 0, order_id=1), update_row(7, 1, order_id=2, status=OrderStatus.Cancelled)]
+        told += [update_row(7, 2, order_id=4, status=OrderStatus.Cancelled)]
+        first = history_batch(
+            1, active=opened[:2], history=opened[:2], updates=told[:2], statistics=[statistics_row(sequence=4)]
+        )
+        second = history_batch(
+            2,
+            active=[filled, opened[2]],
+            closed=[(1001, 2), (1001, 4)],
+            history=[filled, closed[0], opened[2], closed[1]],
+            updates=told[2:],
+            statistics=[statistics_row(new=7, cancelled=4, sequence=7)],
+        )
+        both = second._replace(updates=told)
+        async with self.open(tmp_path) as store:
+            for name in order.split():
+                await store.write_history({"first": first, "second": second, "both": both}[name])
+            tables = await tables_of(store)
+            assert tables["active_orders"] == both.active
+            assert tables["order_history"] == both.history
+            assert tables["order_updates_stream"] == told
+            assert tables["order_statistics"] == both.statistics
+            assert await store.progress("order_history", OUTPUTS) == both.progress
+            assert await store.order_by_cid(1001, "cid-2") == closed[0]
+
+    @run_async
+    async def test_write_history_of_an_order_that_opened_and_closed_within_it_leaves_none_active(
+        self, tmp_path: Path
+    ) -> None:
+        """As after a crash: an earlier attempt, whose batch ended in between, had it open."""
+        async with self.open(tmp_path) as store:
+            await store.write_history(history_batch(1, active=[order_row()], history=[order_row()]))
+            closed = order_row(status=OrderStatus.Filled, updated_ms=2_000)
+            await store.write_history(history_batch(2, closed=[(1001, 1)], history=[closed]))
+            assert await store.active_orders(1001, None) == []
+            assert await store.order(1001, 1) == closed
 
     @run_async
     async def test_write_history_of_closed_orders_deletes_those_alone(self, tmp_path: Path) -> None:
         orders = [order_row(user_id, order_id) for user_id in (1001, 1002) for order_id in (user_id, user_id + 10)]
         async with self.open(tmp_path) as store:
             await store.write_history(history_batch(active=orders))
-            await store.write_history(history_batch(closed=[(1001, 1011), (1002, 1001), (5, 5)]))
+            await store.write_history(history_batch(2, closed=[(1001, 1011), (1002, 1001), (5, 5)]))
             assert await rows_of(store.all_active_orders()) == [orders[0], *orders[2:]]
 
     @run_async
@@ -292,21 +377,12 @@ class StoreContract:
             assert await store.order(1001, 2) == refused
 
     @run_async
-    async def test_order_updates_of_one_order_come_oldest_first(self, tmp_path: Path) -> None:
-        updates = [update_row(2, 0), update_row(2, 1), update_row(10, 0)]
-        other = update_row(3, 0, order_id=2, user_id=1002)
-        async with self.open(tmp_path) as store:
-            await store.write_history(history_batch(updates=[updates[2], other, *updates[:2]]))
-            assert await store.order_updates(1001, 1) == updates
-            assert await store.order_updates(1001, 2) == []
-
-    @run_async
     async def test_order_statistics_sum_over_shards_and_are_zero_without_any(self, tmp_path: Path) -> None:
         rows = [statistics_row(1001, 0), statistics_row(1001, -1, new=0, rejected=7, updated_ms=2_000)]
         async with self.open(tmp_path) as store:
             await store.write_history(history_batch(statistics=rows))
-            assert await store.order_statistics(1001) == StatisticsRow(1001, 0, 5, 2, 4, 10, 8, 2_000)
-            assert await store.order_statistics(5) == StatisticsRow(5, 0, 0, 0, 0, 0, 0, 0)
+            assert await store.order_statistics(1001) == StatisticsRow(1001, 0, 5, 2, 4, 10, 8, 2_000, 0)
+            assert await store.order_statistics(5) == StatisticsRow(5, 0, 0, 0, 0, 0, 0, 0, 0)
 
     @run_async
     async def test_trades_by_user_pages_hold_both_sides_newest_first(self, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from services.domain import rows
 from services.domain.errors import StoreError, StoreUnavailable
 from tests.contracts.store_contract import EVENTS, StoreContract, rows_of
 from tests.support.aio import run_async
-from tests.support.rows import balance_row, history_batch, settlement_batch
+from tests.support.rows import balance_row, history_batch, key_row, ledger_row, order_row, settlement_batch
 
 
 @asynccontextmanager
@@ -44,7 +44,7 @@ async def test_queries_that_take_long_hold_up_neither_keys_nor_projections(tmp_p
         try:
             async with asyncio.timeout(10):
                 assert await store.get_key("nobody's") is None
-                assert await store.balance_versions([(1, "BTC")]) == {}
+                assert await store.balances([(1, "BTC")]) == {}
                 assert await store.progress("settlement", EVENTS) is None
         finally:
             slow.set()
@@ -193,6 +193,56 @@ async def test_open_a_store_of_a_newer_schema_is_refused(tmp_path: Path):
         SqliteStore(tmp_path / "s")
 
 
+@pytest.fixture
+def version_1(tmp_path: Path) -> Path:
+    """A store as the first release wrote it."""
+    path = tmp_path / "s"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(Path(__file__).with_name("store_version_1.sql").read_text())
+    return path
+
+
+@run_async
+async def test_open_a_store_of_version_1_brings_it_to_this_one_and_keeps_its_rows(version_1: Path, tmp_path: Path):
+    async with opened(version_1) as store:
+        # User 1001's update 7, a partial fill, is not counted.
+        assert await rows_of(store.all_statistics()) == [
+            rows.StatisticsRow(1001, -2, 0, 0, 0, 1, 0, 1_000, 11),
+            rows.StatisticsRow(1001, 0, 1, 0, 0, 0, 0, 1_000, 3),
+            rows.StatisticsRow(1002, 0, 1, 1, 0, 0, 0, 1_000, 6),
+        ]
+        assert await rows_of(store.all_active_orders()) == [order_row()]
+        assert await rows_of(store.all_ledger()) == [ledger_row()]
+        assert await store.get_key("key-1") == key_row()
+        assert await store.progress("settlement", EVENTS) == settlement_batch(3).progress
+    async with opened(version_1) as store:
+        assert len(await rows_of(store.all_order_updates())) == 5
+    async with opened(tmp_path / "new"):
+        assert schema_of(version_1) == schema_of(tmp_path / "new")
+
+
+def schema_of(path: Path) -> dict[str, list[str]]:
+    """The columns of every table and index."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema ORDER BY name")]
+        return {
+            name: [str(column) for kind in ("table", "index") for column in columns_of(connection, kind, name)]
+            for name in names
+        }
+
+
+def columns_of(connection: sqlite3.Connection, kind: str, name: str) -> list[tuple[object, ...]]:
+    # Without the default value, which only a column that was added has.
+    return [(*column[:4], *column[5:]) for column in connection.execute(f"PRAGMA {kind}_info({name})")]
+
+
+def test_open_read_only_a_store_of_version_1_is_refused_and_leaves_it_alone(version_1: Path):
+    with pytest.raises(StoreError, match="schema version 1"):
+        SqliteStore(version_1, read_only=True)
+    with closing(sqlite3.connect(version_1)) as connection:
+        assert connection.execute("SELECT version FROM schema_version").fetchall() == [(1,)]
+
+
 @run_async
 async def test_call_after_close_is_refused(tmp_path: Path):
     async with opened(tmp_path / "s") as store:
@@ -213,7 +263,8 @@ async def test_every_query_searches_an_index_and_sorts_nothing(tmp_path: Path):
     async with opened(tmp_path / "s") as store:
         for read in (store._read, store._look_up):
             await read(lambda connection: connection.set_trace_callback(statements.append))
-        await store.balance_versions([(1, "BTC"), (2, "BTC")])
+        await store.balances([(1, "BTC"), (2, "BTC")])
+        await store.latest_ledger([(1, "BTC"), (2, "BTC")])
         await store.statistics([(1, 0), (2, 0)])
         await store.ledger(1, None, 9, ("BTC", 5))
         await store.ledger(1, "BTC", 9, ("BTC", 5))
@@ -221,7 +272,6 @@ async def test_every_query_searches_an_index_and_sorts_nothing(tmp_path: Path):
         await store.order_by_cid(1, "x")
         await store.active_orders(1, "BTC_USDT")
         await store.order_history(1, "BTC_USDT", 0, 9, 9, (1, 2))
-        await store.order_updates(1, 2)
         await store.order_statistics(1)
         await store.trades_by_symbol("BTC_USDT", 9, 5)
         await store.keys_of(1)
@@ -233,10 +283,10 @@ async def test_every_query_searches_an_index_and_sorts_nothing(tmp_path: Path):
         plans = {
             text: await store._read(lambda connection, text=text: plan_of(connection, text)) for text in statements
         }
-    tables = "settled_trades|user_balances|balance_ledger|active_orders|order_history|order_updates|order_stat|api_keys"
+    tables = "settled_trades|user_balances|balance_ledger|entry|active_orders|order_history|order_updates|order_stat|api_k"
     for text, plan in plans.items():
         assert not re.search(f"SCAN ({tables})|TEMP B-TREE", plan), (text, plan)
-    assert sum("SEARCH" in plan for plan in plans.values()) == 13
+    assert sum("SEARCH" in plan for plan in plans.values()) == 14
 
 
 def plan_of(connection: sqlite3.Connection, statement: str) -> str:

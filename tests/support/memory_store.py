@@ -57,9 +57,15 @@ class MemoryStore:
         self._fail("after", self._next_fault())
         return self._progress.get((reader, *partition))
 
-    async def balance_versions(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], int]:
+    async def balances(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], BalanceRow]:
         self._fail("after", self._next_fault())
-        return {key: self._balances[key].version for key in keys if key in self._balances}
+        return {key: self._balances[key] for key in keys if key in self._balances}
+
+    async def latest_ledger(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], LedgerRow]:
+        self._fail("after", self._next_fault())
+        return {
+            (row.user_id, row.asset_id): row for row in _sorted(self._ledger) if (row.user_id, row.asset_id) in keys
+        }
 
     async def statistics(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], StatisticsRow]:
         self._fail("after", self._next_fault())
@@ -67,6 +73,11 @@ class MemoryStore:
 
     async def write_settlement(self, batch: SettlementBatch) -> None:
         fault = self._next_fault()
+        if not self._is_late(batch.progress):
+            self._apply_settlement(batch)
+        self._fail("after", fault)
+
+    def _apply_settlement(self, batch: SettlementBatch) -> None:
         self._trades.update({(row.symbol, row.trade_id): row for row in batch.trades})
         for row in batch.balances:
             held = self._balances.get((row.user_id, row.asset_id))
@@ -74,10 +85,14 @@ class MemoryStore:
                 self._balances[row.user_id, row.asset_id] = row
         self._ledger.update({(row.user_id, row.asset_id, row.seq): row for row in batch.ledger})
         self._move(batch.progress)
-        self._fail("after", fault)
 
     async def write_history(self, batch: HistoryBatch) -> None:
         fault = self._next_fault()
+        if not self._is_late(batch.progress):
+            self._apply_history(batch)
+        self._fail("after", fault)
+
+    def _apply_history(self, batch: HistoryBatch) -> None:
         self._active.update({(row.user_id, row.order_id): row for row in batch.active})
         for key in batch.closed:
             self._active.pop(key, None)
@@ -85,7 +100,11 @@ class MemoryStore:
         self._updates.update({(row.source, row.sequence, row.part): row for row in batch.updates})
         self._statistics.update({(row.user_id, row.shard): row for row in batch.statistics})
         self._move(batch.progress)
-        self._fail("after", fault)
+
+    def _is_late(self, progress: ProgressRow) -> bool:
+        """Whether all of a batch is here already, and more."""
+        stored = self._progress.get((progress.reader, progress.topic, progress.partition))
+        return stored is not None and stored.next_offset > progress.next_offset
 
     def _move(self, progress: ProgressRow) -> None:
         self._progress[progress.reader, progress.topic, progress.partition] = progress
@@ -130,15 +149,12 @@ class MemoryStore:
         ]
         return rows[-1] if rows else None
 
-    async def order_updates(self, user_id: int, order_id: int) -> list[OrderUpdateRow]:
-        return [row for row in _sorted(self._updates) if (row.user_id, row.order_id) == (user_id, order_id)]
-
     async def order_statistics(self, user_id: int) -> StatisticsRow:
         rows = [row for row in self._statistics.values() if row.user_id == user_id]
         sums = [
             sum(getattr(row, name) for row in rows) for name in ("new", "filled", "cancelled", "rejected", "expired")
         ]
-        return StatisticsRow(user_id, 0, *sums, max((row.updated_ms for row in rows), default=0))
+        return StatisticsRow(user_id, 0, *sums, max((row.updated_ms for row in rows), default=0), 0)
 
     async def trades_by_user(
         self, user_id: int, symbol: str | None, limit: int, before: tuple[int, str, int] | None

@@ -96,6 +96,7 @@ def update_row(sequence: int = 1, part: int = 0, **fields: Any) -> OrderUpdateRo
 
 def statistics_row(user_id: int = 1001, shard: int = 0, **fields: Any) -> StatisticsRow:
     values: dict[str, Any] = {"new": 5, "filled": 1, "cancelled": 2, "rejected": 3, "expired": 4, "updated_ms": 1_000}
+    values["sequence"] = 10
     return StatisticsRow(user_id, shard, **(values | fields))
 
 
@@ -115,6 +116,7 @@ def settlement_batch(next_offset: int = 1, **rows: Any) -> SettlementBatch:
 
 
 def history_batch(next_offset: int = 1, **rows: Any) -> HistoryBatch:
+    """An order of which no update is given gets those that it must have had, the newest of all before `next_offset`."""
     progress = ProgressRow("order_history", ENGINE_OUTPUTS, 0, next_offset, {"matcher-0": next_offset * 10})
     empty: dict[str, Any] = {
         "active": [],
@@ -124,4 +126,19 @@ def history_batch(next_offset: int = 1, **rows: Any) -> HistoryBatch:
         "statistics": [],
         "progress": progress,
     }
-    return HistoryBatch(**(empty | rows))
+    batch = HistoryBatch(**(empty | rows))
+    states = dict.fromkeys(batch.closed, OrderStatus.Cancelled)
+    states |= {(row.user_id, row.order_id): row.status for row in (*batch.active, *batch.history)}
+    for row in batch.updates:
+        states.pop((row.user_id, row.order_id), None)
+    more = [(*key, status) for key, newest in states.items() for status in _statuses(newest)]
+    updates = [
+        update_row(next_offset * 10, part, user_id=user_id, order_id=order_id, status=status)
+        for part, (user_id, order_id, status) in enumerate(more, 100)
+    ]
+    return batch._replace(updates=[*batch.updates, *updates])
+
+
+def _statuses(newest: OrderStatus) -> list[OrderStatus]:
+    """What an order goes through until this one."""
+    return [newest] if newest in (OrderStatus.New, OrderStatus.Rejected) else [OrderStatus.New, newest]

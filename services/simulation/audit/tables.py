@@ -67,7 +67,7 @@ class NaiveTables:
                 update.is_maker, update.code, body.time_ms,
             )  # fmt: skip
             self._order(update, body.symbol, body.time_ms)
-            self._count(update.user_id, shard, update.status, body.time_ms)
+            self._count(update.user_id, shard, update.status, result.sequence, body.time_ms)
 
     def _post(self, change: BalanceChange, reference: str, time_ms: int) -> None:
         key = (change.user_id, change.asset)
@@ -114,13 +114,14 @@ class NaiveTables:
             OrderStatus.Rejected, event.price_ticks, event.quantity_lots, 0, 0, event.code, event.time_ms,
             event.time_ms,
         )  # fmt: skip
-        self._count(event.user_id, -1 - shard, OrderStatus.Rejected, event.time_ms)
+        self._count(event.user_id, -1 - shard, OrderStatus.Rejected, said.sequence, event.time_ms)
 
-    def _count(self, user_id: int, shard: int, status: OrderStatus, time_ms: int) -> None:
+    def _count(self, user_id: int, shard: int, status: OrderStatus, sequence: int, time_ms: int) -> None:
         column = _COUNTED.get(status)
         if column is None:
             return
         rows = self._tables["order_statistics"]
-        row = rows.setdefault((user_id, shard), StatisticsRow(user_id, shard, 0, 0, 0, 0, 0, 0))
+        row = rows.setdefault((user_id, shard), StatisticsRow(user_id, shard, 0, 0, 0, 0, 0, 0, 0))
         setattr(row, column, getattr(row, column) + 1)
         row.updated_ms = time_ms
+        row.sequence = sequence
