@@ -7,6 +7,7 @@ Only what both kinds of broker speak is used: produce with idempotence, fetch an
 import asyncio
 from collections.abc import Sequence
 
+from services.adapters.kafka_bases import LogBases
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.log_kafka_cursor import Bounds
 from services.adapters.log_kafka_reader import PartitionReader
@@ -21,13 +22,15 @@ class KafkaLog:
 
     While no broker answers, `append` and `read` go on trying for `append_timeout_s` and `read_timeout_s` before they
     raise LogError; `wait` goes on for ever. One append that fails takes with it all that are under way at that moment.
-    A frame above `max_frame_bytes` is refused before any of its call is written.
+    A frame above `max_frame_bytes` is refused before any of its call is written. Offsets are the brokers' own, unless
+    the log was restored (see kafka_bases).
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._writer = KafkaWriter(settings)
-        self._bounds = Bounds(settings)
+        self._base_of = LogBases(settings).of
+        self._writer = KafkaWriter(settings, self._base_of)
+        self._bounds = Bounds(settings, self._base_of)
         self._readers: dict[TopicPartition, PartitionReader] = {}
         self._closed = False
 
@@ -59,7 +62,7 @@ class KafkaLog:
         self._refuse_closed()
         reader = self._readers.get(partition)
         if reader is None:
-            reader = self._readers[partition] = PartitionReader(self._settings, partition, self._bounds)
+            reader = self._readers[partition] = PartitionReader(self._settings, partition, self._bounds, self._base_of)
         return reader
 
     def _refuse_closed(self) -> None:

@@ -20,6 +20,9 @@ _RETRY_S: Final = 0.2
 CLIENT_ERRORS: Final = (KafkaError, ConsumerStoppedError, OSError)
 """What aiokafka raises when a broker is away or refuses; TimeoutError is an OSError."""
 
+BaseOf = Callable[[TopicPartition], Awaitable[int]]
+"""Our offset of the frame that is the broker's first of a partition (see kafka_bases)."""
+
 
 class BrokersAway(LogError):
     """No broker answered in time; later one may."""
@@ -35,10 +38,12 @@ class Cursor:
     position: where it stands; a `fetch` from there needs no seek.
     """
 
-    def __init__(self, settings: KafkaSettings, partition: TopicPartition) -> None:
+    def __init__(self, settings: KafkaSettings, partition: TopicPartition, base_of: BaseOf) -> None:
         self.position = -1
         self._settings = settings
         self._partition = partition
+        self._base_of = base_of
+        self._base = 0
         self._at = BrokerPartition(*settings.on_broker(partition))
         self._consumer: Any = None
 
@@ -49,8 +54,10 @@ class Cursor:
         """
         if self._consumer is None:
             await self._connect()
+        if offset < self._base:
+            raise OutOfRange
         if offset != self.position:
-            self._consumer.seek(self._at, offset)
+            self._consumer.seek(self._at, offset - self._base)
             self.position = offset
         # No other task ran since assign(): the consumer never looks for a place by itself.
         try:
@@ -60,7 +67,7 @@ class Cursor:
         except OffsetOutOfRangeError as error:
             raise OutOfRange from error
         records = got.get(self._at, ())
-        frames = [StoredFrame(record.offset, record.value or b"") for record in records]
+        frames = [StoredFrame(self._base + record.offset, record.value or b"") for record in records]
         if not frames:
             return []
         if frames[0].offset != offset or frames[-1].offset != offset + len(frames) - 1:
@@ -79,6 +86,7 @@ class Cursor:
 
     async def _connect(self) -> None:
         settings = self._settings
+        self._base = await self._base_of(self._partition)
         consumer = AIOKafkaConsumer(
             **settings.client_options(),
             auto_offset_reset="none",
@@ -92,8 +100,9 @@ class Cursor:
 class Bounds:
     """Asks the brokers where partitions start and end, over a connection on which nobody waits for frames."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, base_of: BaseOf) -> None:
         self._settings = settings
+        self._base_of = base_of
         self._lock = asyncio.Lock()
         self._consumer: Any = None
 
@@ -117,11 +126,12 @@ class Bounds:
         at = BrokerPartition(*self._settings.on_broker(partition))
         try:
             async with asyncio.timeout(self._settings.read_timeout_s):
+                base = await self._base_of(partition)
                 while True:
                     consumer = await self._get()
                     try:
                         await require_partition(consumer._client, partition, self._settings.on_broker(partition))
-                        return (await question(consumer, at))[at]
+                        return base + (await question(consumer, at))[at]
                     except CLIENT_ERRORS as error:
                         # By now its client has tried again for some time; another one starts from the first servers.
                         await self._give_up(consumer)

@@ -10,7 +10,7 @@ from typing import Final
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka_cursor import CLIENT_ERRORS, Bounds, BrokersAway, Cursor, OutOfRange
+from services.adapters.log_kafka_cursor import CLIENT_ERRORS, BaseOf, Bounds, BrokersAway, Cursor, OutOfRange
 from services.adapters.log_tail import LogTail
 from services.adapters.log_waiting import own_copy
 from services.adapters.ports import StoredFrame
@@ -32,10 +32,11 @@ class _Stalled(Exception):
 class PartitionReader:
     """Reads, and waits for, the frames of one partition."""
 
-    def __init__(self, settings: KafkaSettings, partition: TopicPartition, bounds: Bounds) -> None:
+    def __init__(self, settings: KafkaSettings, partition: TopicPartition, bounds: Bounds, base_of: BaseOf) -> None:
         self._settings = settings
         self._partition = partition
         self._bounds = bounds
+        self._base_of = base_of
         self._known_end = 0
         self._cursors: list[Cursor] = []
         """Those that nobody uses now, the last used one last."""
@@ -137,7 +138,7 @@ class PartitionReader:
                 return cursor
         if len(self._cursors) == _IDLE_CURSORS:
             return self._cursors.pop(0)
-        return Cursor(self._settings, self._partition)
+        return Cursor(self._settings, self._partition, self._base_of)
 
     async def _out_of_range(self, offset: int) -> LogError:
         start, end = await self._bounds.start(self._partition), await self._bounds.end(self._partition)
@@ -147,7 +148,7 @@ class PartitionReader:
 
     async def _follow(self) -> None:
         """Fetch as long as somebody waits; whatever happens to the brokers, until it is cancelled."""
-        cursor = Cursor(self._settings, self._partition)
+        cursor = Cursor(self._settings, self._partition, self._base_of)
         try:
             while True:
                 await self._wanted.wait()

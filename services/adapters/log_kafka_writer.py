@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from services.adapters.kafka_metadata import NoSuchPartition, require_partition
 from services.adapters.kafka_producer import ProducerSource
 from services.adapters.kafka_settings import KafkaSettings
+from services.adapters.log_kafka_cursor import BaseOf
 from services.adapters.log_waiting import LoopSide, own_copy
 from services.adapters.ports import Append
 from services.domain.errors import LogError
@@ -21,8 +22,9 @@ from services.domain.topics import TopicPartition
 class KafkaWriter:
     """`ports.Log.append` and `close`, for the event loop on which it was made."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
+    def __init__(self, settings: KafkaSettings, base_of: BaseOf) -> None:
         self._settings = settings
+        self._base_of = base_of
         self._side = LoopSide(asyncio.get_running_loop(), settings.max_queued_bytes)
         self._producers = ProducerSource(settings)
         self._lanes: dict[TopicPartition, _Lane] = {}
@@ -70,7 +72,9 @@ class KafkaWriter:
     def _lane(self, partition: TopicPartition) -> "_Lane":
         lane = self._lanes.get(partition)
         if lane is None:
-            lane = self._lanes[partition] = _Lane(partition, self._settings, self._producers, self._fail_all)
+            lane = self._lanes[partition] = _Lane(
+                partition, self._settings, self._producers, self._base_of, self._fail_all
+            )
         return lane
 
     def _fail_all(self, error: LogError) -> None:
@@ -122,7 +126,12 @@ class _Lane:
     """What is to be written to one partition. fail_all: called with the error when a batch failed."""
 
     def __init__(
-        self, partition: TopicPartition, settings: KafkaSettings, producers: ProducerSource, fail_all: Any
+        self,
+        partition: TopicPartition,
+        settings: KafkaSettings,
+        producers: ProducerSource,
+        base_of: BaseOf,
+        fail_all: Any,
     ) -> None:
         self.queue: deque[_Entry] = deque()
         self.task: asyncio.Task[None] | None = None
@@ -132,6 +141,7 @@ class _Lane:
         self._on_broker = settings.on_broker(partition)
         self._timeout_s = settings.append_timeout_s
         self._producers = producers
+        self._base_of = base_of
         self._fail_all = fail_all
 
     def wake(self) -> None:
@@ -166,6 +176,7 @@ class _Lane:
 
     async def _write_batch(self) -> None:
         async with asyncio.timeout(self._timeout_s):
+            base = await self._base_of(self._partition)
             producer = await self._producers.get()
             await require_partition(producer.client, self._partition, self._on_broker)
             batch = producer.create_batch()
@@ -174,12 +185,12 @@ class _Lane:
                 taken.append(queue.popleft())
             batch.close()
             sent = await producer.send_batch(batch, self._on_broker.topic, partition=self._on_broker.partition)
-            base = (await sent).offset
-        if base < 0:
+            first = (await sent).offset
+        if first < 0:
             raise LogError("the broker has the frames, and no longer knows where")
         self._in_flight = []
         for count, entry in enumerate(taken):
-            entry.call.landed(entry.at, base + count)
+            entry.call.landed(entry.at, base + first + count)
 
     def _unknown(self, error: Exception) -> LogError:
         why = f"no answer within {self._timeout_s:g} s" if isinstance(error, TimeoutError) else repr(error)
