@@ -46,7 +46,7 @@ class CqlSettings:
         if not self.contact_points:
             raise ConfigError("the database's contact points are missing: name at least one host")
         if not _KEYSPACE.fullmatch(self.keyspace):
-            raise ConfigError(f"{self.keyspace!r} is no keyspace: small letters, digits and _, up to 48, a letter first")
+            raise ConfigError(f"{self.keyspace!r} is no keyspace: up to 48 small letters, digits and _, a letter first")
         if self.replication_factor < 1:
             raise ConfigError("the database's replication factor must be at least 1")
         if bool(self.username) != bool(self.password):
