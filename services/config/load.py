@@ -62,7 +62,8 @@ def _check_replicas(settings: Settings, tree: Item) -> list[str]:
 
 def _place(tree: Item, section: str, key: str) -> str:
     """Where a key of a section was written. Names from the environment have no capitals."""
-    return next(item.place for name, item in tree.value[section].value.items() if name.lower() == key.lower())
+    members: dict[str, Item] = tree.value[section].value
+    return next(item.place for name, item in members.items() if name.lower() == key.lower())
 
 
 def _check_assets(settings: Settings, tree: Item) -> list[str]:

@@ -10,7 +10,8 @@ process can no longer vouch for its state: it stops the process, and nobody catc
     ├── LogError             the log refused or failed
     ├── StoreError           the store refused or failed
     │   └── StoreUnavailable     try again later
-    └── JournalError         the journal on disk cannot be used
+    ├── JournalError         the journal on disk cannot be used
+    └── CoreUnavailable      a core of another process does not answer: try again later
     InvariantError
     └── GapError             a position or sequence is missing: stop, never skip
 """
@@ -42,6 +43,10 @@ class StoreUnavailable(StoreError):
 
 class JournalError(ExchangeError):
     """The journal cannot be used as it is; the message names the file and the byte position."""
+
+
+class CoreUnavailable(ExchangeError):
+    """A core did not answer a read, or does not know everything yet. Nothing was changed: ask again."""
 
 
 class InvariantError(Exception):

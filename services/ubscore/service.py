@@ -6,7 +6,7 @@ answer's effects.
 
 from collections.abc import Callable
 
-from services.adapters.ports import BalanceView, Instruments, OpenOrderView
+from services.adapters.ports import BalanceView, Instruments, OpenOrderView, PolicyView
 from services.ubscore.accounts import OpenOrder
 from services.ubscore.state import State
 
@@ -19,6 +19,9 @@ class LocalBalanceReads:
 
     async def next_offset(self) -> int:
         return self._state().next_offset
+
+    async def policy(self) -> PolicyView:
+        return PolicyView(*self._state().policy)
 
     async def instruments(self) -> Instruments:
         state = self._state()
