@@ -26,6 +26,10 @@ class Core(Protocol):
         """The name on its output frames, such as ubscore-0."""
 
     @property
+    def layout(self) -> str:
+        """Which shard of how many it is, for a person; a snapshot is only for a core of the same layout."""
+
+    @property
     def input(self) -> TopicPartition:
         """The one partition that it folds."""
 

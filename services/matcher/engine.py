@@ -64,6 +64,10 @@ class MatcherEngine:
         return self._source
 
     @property
+    def layout(self) -> str:
+        return f"matcher shard {self.shard} on a log with account shards: {self.account_shards}"
+
+    @property
     def input(self) -> TopicPartition:
         return self._input
 

@@ -2,68 +2,39 @@
 
 Nothing is published before what caused it is in the journal. After a crash the core is made again from the newest
 snapshot and the journal, says again what it said, and the shell publishes only what the log does not have: outputs
-are numbered, so the rest is what lies beyond the last number found there.
+are numbered, so the rest is what lies beyond the last number found there. A standby does all of it but publish, until
+it must (see standby.py).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar
-
-import msgspec
+from contextlib import asynccontextmanager
+from typing import Any, Final, Generic, TypeVar
 
 from services.adapters.journal_format import state_digest
 from services.adapters.ports import Append, Clock, Log, StoredFrame
 from services.domain.core import Core, Output
-from services.domain.errors import GapError, InvariantError
-from services.domain.messages import Frame, decode_frame, decode_header, encode_frame
+from services.domain.errors import GapError, InvariantError, LogError
+from services.domain.messages import Frame, decode_frame, encode_frame
 from services.domain.topics import TopicPartition
+from services.shell.journal_port import JournalPort
+from services.shell.output_partitions import last_said, require_same_outputs
+from services.shell.pending import MAX_PENDING_RECORDS
+from services.shell.progress import Progress
+from services.shell.restoring import restore_same_shard
+from services.shell.shell_snapshot import (
+    ShellSnapshot,
+    TakenSnapshot,
+    decode_shell_snapshot,
+    encode_shell_snapshot,
+)
+from services.shell.standby import ACTIVE, Role, Standby
 
 MAX_FRAME_RECORDS: Final = 1_000
 """More output records than this go out in several frames, so that readers are never held up by one."""
 BATCH_FRAMES: Final = 32
 """Input frames that share one journal flush and one append at the most."""
 
-
-class Recovered(Protocol):
-    """What a journal holds."""
-
-    @property
-    def snapshot(self) -> bytes | None: ...
-
-    @property
-    def frames(self) -> AsyncIterator[StoredFrame]: ...
-
-    @property
-    def torn(self) -> str | None: ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
-
-
-class JournalPort(Protocol):
-    """What the shell asks of `services.adapters.journal.Journal`."""
-
-    async def open(self) -> Recovered: ...
-
-    async def append(self, frames: Sequence[StoredFrame]) -> None: ...
-
-    async def flush(self) -> None: ...
-
-    async def snapshot(self, data: bytes, digest: bytes, next_offset: int) -> None: ...
-
-
-class ShellSnapshot(msgspec.Struct, array_like=True):
-    """What a snapshot file holds: the core, and where each output partition ended.
-
-    All that the core had said by then lies before these ends, so a restart looks for the rest only behind them.
-    """
-
-    core: bytes
-    output_ends: list[tuple[str, int, int]]
-
-
-_SNAPSHOT_ENCODER = msgspec.msgpack.Encoder()
-_SNAPSHOT_DECODER = msgspec.msgpack.Decoder(ShellSnapshot)
 
 C = TypeVar("C", bound=Core)
 
@@ -73,6 +44,8 @@ class CoreShell(Generic[C]):
 
     fresh, restore: make the core, empty or from its snapshot. outputs: every partition that it may speak to.
     on_applied: told of every input frame, once it is in the journal, and of what it causes; for logs and metrics.
+    standby: keep silent until the active has not said for `takeover_after_s` what it should have. Several standbys of
+    one core want different times. max_pending_records: how much it keeps of what it does not say.
     """
 
     def __init__(
@@ -86,6 +59,9 @@ class CoreShell(Generic[C]):
         *,
         snapshot_interval_ms: int = 60_000,
         on_applied: Callable[[Frame[Any], int, list[Output]], None] | None = None,
+        standby: bool = False,
+        takeover_after_s: float = 2.0,
+        max_pending_records: int = MAX_PENDING_RECORDS,
     ) -> None:
         self.core = fresh()
         self._restore = restore
@@ -96,15 +72,36 @@ class CoreShell(Generic[C]):
         self._snapshot_interval_ms = snapshot_interval_ms
         self._on_applied = on_applied
         self._published: dict[TopicPartition, int] = {}
+        self._standby: Standby | None = None
+        if standby:
+            self._standby = Standby(
+                log, self.core.source, self._published, takeover_after_s, max_pending_records, self._on_heard
+            )
+        self._applied = Progress()
         self._snapshot_offset = 0
+        self._snapshots_asked: list[asyncio.Future[TakenSnapshot]] = []
         self._stopping = False
-        self._idle: asyncio.Future[None] | None = None
+        self._bell: asyncio.Future[None] | None = None
+        """What the loop waits on beside its input."""
+        self._rung = False
+        self._waits_for_outputs = False
+        self._ended: str | None = None
         self.snapshot_ms = 0
         """When the last snapshot was taken or recovery ended, by the clock."""
         self.replayed_frames = 0
         """How many frames of the journal the recovery applied."""
         self.findings: tuple[str, ...] = ()
         """What the recovery found wrong with the journal and survived, in sentences; a torn tail first."""
+
+    @property
+    def role(self) -> Role:
+        """Who publishes what this core says: "active" when this process does."""
+        return ACTIVE if self._standby is None else self._standby.role
+
+    @property
+    def takeovers(self) -> int:
+        """How often this standby began to speak; 0 for one that is none."""
+        return 0 if self._standby is None else self._standby.takeovers
 
     @property
     def snapshot_age_ms(self) -> int:
@@ -116,49 +113,55 @@ class CoreShell(Generic[C]):
         """Whether anything was applied since the last snapshot."""
         return self.core.next_offset != self._snapshot_offset
 
+    @property
+    def all_said(self) -> bool:
+        """Whether the log holds everything that the core has said; asked between two batches."""
+        return self._standby is None or self._standby.all_said
+
+    async def applied(self, offset: int) -> None:
+        """Return once `core.next_offset` is at least `offset`. Raises LogError when the shell ends before."""
+        await self._applied.reached(offset)
+
+    async def snapshot_now(self) -> TakenSnapshot:
+        """A snapshot between two batches, of which the journal knows nothing. Raises LogError when the shell ends."""
+        if self._ended is not None:
+            raise LogError(self._ended)
+        taken: asyncio.Future[TakenSnapshot] = asyncio.get_running_loop().create_future()
+        self._snapshots_asked.append(taken)
+        self._ring()
+        return await taken
+
+    # Recovery
+
     async def recover(self) -> None:
         """Make the core again from snapshot and journal, and publish what it had not said yet.
 
-        Raises GapError when the log no longer has the frames that come next, and InvariantError when the log ends
-        before what the core has applied: it is not the log that this core has followed.
+        Raises JournalError when the snapshot is of another shard, or of other numbers of shards; GapError when the log
+        no longer has the frames that come next; and InvariantError when the log ends before what the core has applied:
+        it is not the log that this core has followed.
         """
         recovered = await self._journal.open()
         self.findings = (*([recovered.torn] if recovered.torn else []), *recovered.warnings)
         ends: dict[TopicPartition, int] = {}
         if recovered.snapshot is not None:
-            snapshot = _SNAPSHOT_DECODER.decode(recovered.snapshot)
-            self.core = self._restore(snapshot.core)
-            ends = {TopicPartition(topic, partition): end for topic, partition, end in snapshot.output_ends}
+            snapshot = decode_shell_snapshot(recovered.snapshot)
+            self.core = restore_same_shard(self.core, self._restore, snapshot.core)
+            ends = snapshot.ends
+            require_same_outputs(self.core.source, ends, self._outputs)
         self._snapshot_offset = self.core.next_offset
         for partition in self._outputs:
-            self._published[partition] = await self._last_said(partition, ends.get(partition))
+            said = await last_said(self._log, partition, self.core.source, ends.get(partition))
+            self._published[partition] = said.sequence
+            if self._standby is not None:
+                self._standby.begin_at(partition, said.next_offset)
         async for frame in recovered.frames:
-            await self._publish(self._apply([frame], tell=False))
+            await self._say(self._apply([frame], tell=False))
             self.replayed_frames += 1
+            if self._standby is not None and self._standby.is_full:
+                # The log was just read: there is no room for more of what it lacks.
+                await self._publish(self._standby.take_over())
         await self._check_log()
         self.snapshot_ms = self._clock.time_ms()
-
-    async def _last_said(self, partition: TopicPartition, end: int | None) -> int:
-        """The last sequence of this core's on an output partition, looking from `end` on. 0: none found.
-
-        end: where the partition ended when the snapshot was taken.
-        """
-        log_end = await self._log.end(partition)
-        if end is not None and end > log_end:
-            raise InvariantError(
-                f"{self.core.source}: {partition} ended at offset {end} when the snapshot was taken, but ends at "
-                f"{log_end} now: this is not the log that it followed"
-            )
-        offset = max(end or 0, await self._log.start(partition))
-        last = 0
-        while frames := await self._log.read(partition, offset):
-            for stored in frames:
-                header = decode_header(stored.data)
-                if header.source == self.core.source:
-                    last = max(last, header.first_sequence + len(header.records) - 1)
-            offset = frames[-1].offset + 1
-            await asyncio.sleep(0)
-        return last
 
     async def _check_log(self) -> None:
         start, end = await self._log.start(self.core.input), await self._log.end(self.core.input)
@@ -173,42 +176,110 @@ class CoreShell(Generic[C]):
                 f"ends at {end}: this is not the log that it followed"
             )
 
+    # The loop
+
     async def run(self) -> None:
         """Follow the input until `stop`, then leave a snapshot."""
-        while not self._stopping:
-            frames = await self._log.read(self.core.input, self.core.next_offset, BATCH_FRAMES)
-            if not frames:
-                await self._wait()
-                continue
-            await self._journal.append(frames)
-            await self._journal.flush()
-            await self._publish(self._apply(frames))
-            if self.snapshot_age_ms >= self._snapshot_interval_ms:
-                await self.take_snapshot()
-        await self.take_snapshot()
+        async with self._listening():
+            while not self._stopping:
+                self._rung = False
+                await self._do_what_is_due()
+                frames = [] if self._pauses else await self._read()
+                if not frames:
+                    await self._wait()
+                    continue
+                await self._journal.append(frames)
+                await self._journal.flush()
+                await self._say(self._apply(frames))
+            await self.take_snapshot()
 
     def stop(self) -> None:
         """Let `run` finish the batch at hand and return."""
         self._stopping = True
-        if self._idle is not None:
-            self._idle.cancel()
+        self._ring()
+
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """While `run` runs: hear the other instance, and have everybody told who still waits at its end."""
+        self._applied.advance(self.core.next_offset)
+        try:
+            if self._standby is not None:
+                self._standby.start()
+            yield
+        finally:
+            self._ended = f"{self.core.source} has stopped at offset {self.core.next_offset} of {self.core.input}"
+            self._applied.fail(self._ended)
+            for taken in self._snapshots_asked:
+                if not taken.done():
+                    taken.set_exception(LogError(self._ended))
+            if self._standby is not None:
+                await self._standby.stop()
+
+    async def _read(self) -> list[StoredFrame]:
+        return await self._log.read(self.core.input, self.core.next_offset, BATCH_FRAMES)
+
+    @property
+    def _pauses(self) -> bool:
+        """Whether nothing may be read before the log holds more of what was said: to take a snapshot, or for room."""
+        standby = self._standby
+        if standby is None or standby.all_said:
+            return False
+        return standby.is_full or bool(self._snapshots_asked) or self._snapshot_is_due
+
+    @property
+    def _snapshot_is_due(self) -> bool:
+        return self.snapshot_age_ms >= self._snapshot_interval_ms
+
+    async def _do_what_is_due(self) -> None:
+        standby = self._standby
+        if standby is not None:
+            standby.check()
+            if standby.is_due and await standby.hears_nobody():
+                await self._publish(standby.take_over())
+        if self.all_said:
+            if self._snapshots_asked:
+                await self._give_snapshot()
+            if self._snapshot_is_due:
+                await self.take_snapshot()
 
     async def _wait(self) -> None:
-        """Wait for the next frame; take the snapshot that falls due meanwhile."""
-        if self._stopping:
+        """Wait for the next frame, or until anything else has to be done."""
+        if self._rung:
             return
-        self._idle = asyncio.ensure_future(self._log.wait(self.core.input, self.core.next_offset))
-        due_ms = self._snapshot_interval_ms - self.snapshot_age_ms
+        bell = self._bell = asyncio.get_running_loop().create_future()
+        waiting: list[asyncio.Future[None]] = [bell]
+        self._waits_for_outputs = self._pauses
+        if not self._waits_for_outputs:
+            waiting.append(asyncio.ensure_future(self._log.wait(self.core.input, self.core.next_offset)))
         try:
-            async with asyncio.timeout(max(0, due_ms) / 1000 if self.has_news else None):
-                await self._idle
-        except TimeoutError:
-            await self.take_snapshot()
-        except asyncio.CancelledError:
-            if not self._stopping:
-                raise
+            await asyncio.wait(waiting, timeout=self._due_in_s(), return_when=asyncio.FIRST_COMPLETED)
+            for idle in waiting[1:]:
+                if idle.done():
+                    idle.result()
         finally:
-            self._idle = None
+            self._bell, self._waits_for_outputs = None, False
+            for idle in waiting:
+                idle.cancel()
+
+    def _due_in_s(self) -> float | None:
+        """Until when there is nothing to do if nothing happens; None for ever."""
+        due = []
+        if self.has_news and self.all_said:
+            due.append((self._snapshot_interval_ms - self.snapshot_age_ms) / 1000)
+        if self._standby is not None and (takeover := self._standby.due_in_s) is not None:
+            due.append(takeover)
+        return max(0.0, min(due)) if due else None
+
+    def _ring(self) -> None:
+        """Have the loop look what it should do."""
+        self._rung = True
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
+
+    def _on_heard(self) -> None:
+        """The other instance was heard, or can be heard no more; only a loop that waits for that has to look."""
+        if self._waits_for_outputs or (self._standby is not None and self._standby.failed):
+            self._ring()
 
     def _apply(self, frames: Sequence[StoredFrame], tell: bool = True) -> list[Output]:
         """Apply frames in order; what they say to one partition is joined."""
@@ -225,7 +296,16 @@ class CoreShell(Generic[C]):
                     before.records.extend(output.records)
             if tell and self._on_applied is not None:
                 self._on_applied(frame, stored.offset, outputs)
+        self._applied.advance(core.next_offset)
         return list(joined.values())
+
+    async def _say(self, outputs: list[Output]) -> None:
+        """Publish what was said, or keep it while somebody else speaks."""
+        standby = self._standby
+        if standby is None or standby.speaks:
+            await self._publish(outputs)
+        else:
+            standby.keep(outputs)
 
     async def _publish(self, outputs: list[Output]) -> None:
         """Append what the log does not have yet."""
@@ -240,19 +320,30 @@ class CoreShell(Generic[C]):
             if fresh:
                 self._published[partition] = first + len(fresh) - 1
         if appends:
-            await self._log.append(appends)
+            await (self._log if self._standby is None else self._standby).append(appends)
+
+    # Snapshots
 
     async def take_snapshot(self) -> None:
-        """Write a snapshot, unless nothing was applied since the last one."""
+        """Write a snapshot to the journal, unless nothing was applied since the last one.
+
+        Neither is one written while the log lacks something that the core has said: a restart would never say it.
+        """
         self.snapshot_ms = self._clock.time_ms()
-        if not self.has_news:
+        if not self.has_news or not self.all_said:
             return
-        ends = [(*partition, await self._log.end(partition)) for partition in self._outputs]
-        data = _SNAPSHOT_ENCODER.encode(ShellSnapshot(self.core.snapshot(), ends))
+        data = encode_shell_snapshot(await self._snapshot())
         await self._journal.snapshot(data, state_digest(data), self.core.next_offset)
         self._snapshot_offset = self.core.next_offset
 
+    async def _give_snapshot(self) -> None:
+        snapshot = await self._snapshot()
+        taken = TakenSnapshot(encode_shell_snapshot(snapshot), self.core.next_offset, state_digest(snapshot.core))
+        asked, self._snapshots_asked = self._snapshots_asked, []
+        for waiter in asked:
+            if not waiter.done():
+                waiter.set_result(taken)
 
-def core_in_snapshot(data: bytes) -> bytes:
-    """The core's own bytes in a snapshot that a shell wrote. Raises msgspec.DecodeError when it is none."""
-    return _SNAPSHOT_DECODER.decode(data).core
+    async def _snapshot(self) -> ShellSnapshot:
+        ends = [(*partition, await self._log.end(partition)) for partition in self._outputs]
+        return ShellSnapshot(self.core.snapshot(), ends)

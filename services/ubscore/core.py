@@ -57,6 +57,11 @@ class UbsCore:
         self.input = TopicPartition(BALANCE_OPERATIONS, state.shard)
 
     @property
+    def layout(self) -> str:
+        """See `Core.layout`."""
+        return f"account shard {self.state.shard} of {self.state.shards}"
+
+    @property
     def next_offset(self) -> int:
         """See `Core.next_offset`."""
         return self.state.next_offset

@@ -21,7 +21,8 @@ from services.adapters.ports import StoredFrame
 from services.domain.core import Core
 from services.domain.errors import JournalError
 from services.domain.messages import decode_frame
-from services.shell.core_shell import core_in_snapshot
+from services.shell.restoring import restore_same_shard
+from services.shell.shell_snapshot import decode_shell_snapshot
 
 C = TypeVar("C", bound=Core)
 
@@ -39,13 +40,14 @@ class Restored(NamedTuple, Generic[C]):
 def restore_core(folder: Path, fresh: Callable[[], C], restore: Callable[[bytes], C]) -> Restored[C]:
     """Make the core of `folder` again. A torn tail is left out, as a restart would cut it.
 
-    Raises JournalError, with file and byte position, when a snapshot or the journal's middle is broken.
+    Raises JournalError, with file and byte position, when a snapshot or the journal's middle is broken, and when a
+    snapshot is of another shard than `fresh` makes.
     """
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     core, digests = fresh(), dict[int, bytes]()
     snapshots = [name for name in names if snapshot_offset(name) is not None]
     for name in snapshots:
-        core = _restore_snapshot(folder, name, restore)
+        core = _restore_snapshot(folder, name, fresh(), restore)
         digests[core.next_offset] = core.digest()
     replayed = 0
     segments = segments_from(names, core.next_offset)
@@ -58,9 +60,10 @@ def restore_core(folder: Path, fresh: Callable[[], C], restore: Callable[[bytes]
     return Restored(core, digests, f"snapshots: {len(snapshots)}; frames behind the newest: {replayed:,}")
 
 
-def _restore_snapshot(folder: Path, name: str, restore: Callable[[bytes], C]) -> C:
+def _restore_snapshot(folder: Path, name: str, fresh: C, restore: Callable[[bytes], C]) -> C:
     try:
-        return restore(core_in_snapshot(decode_snapshot((folder / name).read_bytes(), name).data))
+        snapshot = decode_shell_snapshot(decode_snapshot((folder / name).read_bytes(), name).data)
+        return restore_same_shard(fresh, restore, snapshot.core)
     except (NotValidError, msgspec.DecodeError, OSError) as error:
         raise JournalError(f"{folder / name}: {error}") from error
 
