@@ -53,7 +53,7 @@ class InternalServer:
     """
 
     def __init__(
-        self, health: Callable[[], Health], registry: CollectorRegistry, core: CoreReads | None = None
+        self, health: Callable[[], Awaitable[Health]], registry: CollectorRegistry, core: CoreReads | None = None
     ) -> None:
         self._health = health
         self._registry = registry
@@ -84,7 +84,7 @@ class InternalServer:
         return _json(200, "live", {})
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        health = self._health()
+        health = await self._health()
         return _json(200 if health.ready else 503, "ready" if health.ready else "not ready", health.components)
 
     async def _metrics(self, _request: web.Request) -> web.Response:

@@ -247,7 +247,7 @@ class CoreAnswer(msgspec.Struct):
 
 
 class CoresAnswer(msgspec.Struct):
-    """Every core of this process."""
+    """Every core of the exchange."""
 
     cores: list[CoreAnswer]
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from services import __version__
-from services.domain.errors import LogError, StoreError
+from services.domain.errors import CoreUnavailable, LogError, StoreError
 from services.gateway.answers import answer
 from services.gateway.balances import BalanceCalls
 from services.gateway.calls import Call
@@ -98,7 +98,7 @@ def _answer_errors(app: FastAPI, gateway: Gateway) -> None:
         return response
 
     async def on_unavailable(request: Request, error: Exception) -> Response:
-        # Commands turn their errors into ApiError themselves, so this was a query.
+        # Commands turn their errors into ApiError themselves, so this was a query, or what comes before a command.
         gateway.event("query_failed", path=request.url.path, error=str(error))
         return await on_api_error(request, Overloaded("The data cannot be read at the moment; try again."))
 
@@ -109,6 +109,7 @@ def _answer_errors(app: FastAPI, gateway: Gateway) -> None:
     app.add_exception_handler(ApiError, on_api_error)
     app.add_exception_handler(StoreError, on_unavailable)
     app.add_exception_handler(LogError, on_unavailable)
+    app.add_exception_handler(CoreUnavailable, on_unavailable)
     app.add_exception_handler(Exception, on_defect)
 
 

@@ -1,12 +1,12 @@
 """What the gateway needs from whoever wires it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
-from services.adapters.ports import BalanceReads, BookReads, Clock, KeyStore, Log, QueryStore
+from services.adapters.ports import BalanceReads, BookReads, Clock, CoreState, KeyStore, Log, QueryStore
 from services.gateway.commands import FrameLimits
 
 
@@ -64,13 +64,17 @@ class GatewayConfig:
     """Per address, of calls without credentials and of refused credentials."""
 
 
+async def _no_cores() -> Sequence[CoreState]:
+    return ()
+
+
 @dataclass(frozen=True)
 class GatewayDeps:
     """Everything that `create_app` needs.
 
     balances, books: by account shard and by matcher shard. health: the state of each component of this process by
     its name; "running" is good, everything else says why the exchange is not ready. event: see EventLogger.
-    digests: of each core of this process, its source, next offset and digest.
+    states: where each core stands, in this process or another; may raise CoreUnavailable.
     request_prefix: PREFIX_BITS random bits, new at every start (`secrets.randbits(PREFIX_BITS)`).
     """
 
@@ -83,6 +87,6 @@ class GatewayDeps:
     config: GatewayConfig
     request_prefix: int
     health: Callable[[], Mapping[str, str]] = field(default=dict)
-    digests: Callable[[], Sequence[tuple[str, int, bytes]]] = field(default=list)
+    states: Callable[[], Awaitable[Sequence[CoreState]]] = _no_cores
     event: EventLogger = field(default=lambda event, **fields: None)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -1,5 +1,6 @@
 """One partition of answers, followed from its end."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ LOOK_BACK_FRAMES: Final = 64
 """Frames before the end that are read at the start, only to learn the sources' sequences from them."""
 RETRY_S: Final = 0.2
 BEHIND_MS: Final = 2_000
+LOOK_S: Final = 1.0
+"""Who asks for health does not wait longer than that for the log to say where it ends."""
 
 
 class PartitionReader:
@@ -42,7 +45,11 @@ class PartitionReader:
         if clock.time_ms() - self._looked_ms >= BEHIND_MS:
             frames = self._seen_end - self._next_offset
             self._behind = f"behind by {frames} frames" if frames > 0 else ""
-            self._seen_end = await log.end(self.partition)
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    self._seen_end = await log.end(self.partition)
+            except (LogError, TimeoutError):
+                return "the log does not answer"
             self._looked_ms = clock.time_ms()
         return self._behind
 

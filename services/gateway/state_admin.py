@@ -1,4 +1,4 @@
-"""What the cores of this process hold in memory, as a digest: for `exchange verify` on a running exchange."""
+"""What the cores hold in memory, as a digest: for `exchange verify` on a running exchange."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,6 +28,7 @@ class StateAdminCalls:
                 answer=CoresAnswer,
                 scope=Scope.ADMIN,
                 query=NoQuery,
+                refusals=(503,),
             )
         ]
 
@@ -35,5 +36,5 @@ class StateAdminCalls:
         """Position and digest of every core; folding the log up to that position must give the same."""
         admitted = await admit(self._gateway, request, Scope.ADMIN)
         parse_query(admitted.params, NoQuery)
-        digests = self._gateway.deps.digests()
-        return answer(CoresAnswer([CoreAnswer(name, at, digest.hex()) for name, at, digest in digests]))
+        states = await self._gateway.deps.states()
+        return answer(CoresAnswer([CoreAnswer(core.source, core.next_offset, core.digest.hex()) for core in states]))

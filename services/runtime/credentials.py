@@ -1,10 +1,11 @@
-"""What DATA_DIR holds about keys: the secret that encrypts the store's, and the first keys for whoever set it up.
+"""Two files about keys: the secret that encrypts the store's, and the first keys for whoever set it up.
 
     secret.key        32 random bytes, made once; all of the exchange's own secrets come from it. Without it the
                       secrets of API keys in the store cannot be read.
     credentials.json  {"admin": {"api_key": …, "secret_key": …}, "users": {"1001": {…}}}
 
-Both have mode 0600.
+Both have mode 0600. The local form makes them in DATA_DIR; for the distributed one `exchange keys` makes them, and the
+settings say where they are.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import msgspec
 
 from services.adapters.files import make_folder, sync_folder
 from services.adapters.ports import KeyStore
+from services.config import Settings
 from services.domain.errors import ConfigError
 from services.domain.rows import ApiKeyRow
 from services.gateway.keys import Scope, seal, unseal
@@ -34,12 +36,14 @@ USER_SCOPES: Final[Sequence[Scope]] = (Scope.READ, Scope.TRADE)
 
 
 class Secrets(NamedTuple):
-    """What the gateway keeps to itself; 32 bytes each."""
+    """What the exchange keeps to itself."""
 
     encryption_key: bytes
-    """Seals the secrets of API keys in the store."""
+    """Seals the secrets of API keys in the store. 32 bytes."""
     jwt_secret: bytes
-    """Signs bearer tokens."""
+    """Signs bearer tokens. 32 bytes."""
+    internal_token: str
+    """By which the exchange's processes know each other."""
 
 
 class ApiCredentials(msgspec.Struct, frozen=True):
@@ -65,15 +69,42 @@ def load_secrets(data_dir: Path) -> Secrets:
                 f"{path}: is missing, and the store's keys are sealed with it; bring it back from a backup"
             )
         _write(path, secrets.token_bytes(KEY_BYTES))
+    return read_secrets(path)
+
+
+def read_secrets(path: Path) -> Secrets:
+    """What comes from the secret in this file. Raises ConfigError when it cannot be read or is damaged."""
     key = _read(path)
     if len(key) != KEY_BYTES:
         raise ConfigError(f"{path}: has {len(key)} bytes, wants {KEY_BYTES}; bring it back from a backup")
-    return Secrets(_derive(key, b"api keys"), _derive(key, b"tokens"))
+    return Secrets(_derive(key, b"api keys"), _derive(key, b"tokens"), _derive(key, b"internal").hex())
+
+
+def secrets_of(settings: Settings) -> Secrets:
+    """What comes from the secret that the settings name. Raises ConfigError, which says how to make one."""
+    return read_secrets(_named(settings.auth.secret_key_file, "secretKeyFile"))
+
+
+def credentials_of(settings: Settings) -> Credentials:
+    """The first keys, from the file that the settings name. Raises ConfigError, which says how to make them."""
+    return read_credentials_file(_named(settings.auth.credentials_file, "credentialsFile"))
+
+
+def _named(path: str, key: str) -> Path:
+    if not path:
+        raise ConfigError(
+            f"key `auth.{key}` is missing: `exchange keys FOLDER` makes {KEY_FILE} and {CREDENTIALS_FILE}"
+        )
+    return Path(path)
 
 
 def read_credentials(data_dir: Path) -> Credentials:
     """What credentials.json holds. Raises ConfigError when there is none or it is damaged."""
-    path = data_dir / CREDENTIALS_FILE
+    return read_credentials_file(data_dir / CREDENTIALS_FILE)
+
+
+def read_credentials_file(path: Path) -> Credentials:
+    """As `read_credentials`, of this file."""
     try:
         return msgspec.json.decode(_read(path), type=Credentials)
     except msgspec.DecodeError as error:

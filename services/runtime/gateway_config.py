@@ -1,4 +1,4 @@
-"""From settings and the folder's secrets to a gateway's configuration."""
+"""From settings and secrets to a gateway's configuration."""
 
 from pathlib import Path
 
@@ -8,11 +8,16 @@ from services.gateway.deps import GatewayConfig, Issuer
 from services.runtime.credentials import Secrets
 
 
-def gateway_config(settings: Settings, secrets: Secrets) -> GatewayConfig:
-    """Raises ConfigError when an issuer's key file cannot be read."""
+def gateway_config(
+    settings: Settings, secrets: Secrets, *, account_shards: int = 1, matcher_shards: int = 1, instance: str = "0"
+) -> GatewayConfig:
+    """instance: names this one among several. Raises ConfigError when an issuer's key file cannot be read."""
     return GatewayConfig(
         jwt_secret=secrets.jwt_secret,
         encryption_key=secrets.encryption_key,
+        account_shards=account_shards,
+        matcher_shards=matcher_shards,
+        instance=instance,
         issuers=[
             Issuer(entry.issuer, entry.algorithm, _read_key(Path(entry.public_key_file)), entry.audience)
             for entry in settings.auth.issuers

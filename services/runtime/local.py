@@ -16,7 +16,7 @@ from services.adapters.journal import Journal
 from services.adapters.log_sqlite import SqliteLog
 from services.adapters.logs import Logs
 from services.adapters.metrics import Metrics
-from services.adapters.ports import HistoryBatch, SettlementBatch
+from services.adapters.ports import CoreState, HistoryBatch, SettlementBatch
 from services.adapters.store_sqlite import SqliteStore
 from services.config import Settings
 from services.domain.core import Core, Output
@@ -40,6 +40,7 @@ from services.runtime.watched import watch_core, watch_projection
 from services.settlement.service import settlement_shell
 from services.shell.core_shell import CoreShell
 from services.shell.projection_shell import RUNNING, ProjectionShell
+from services.shell.standby import ACTIVE
 from services.ubscore.core import UbsCore
 from services.ubscore.service import LocalBalanceReads
 
@@ -154,7 +155,7 @@ class LocalExchange:
             config=gateway_config(self.settings, self._secrets),
             request_prefix=secrets.randbits(PREFIX_BITS),
             health=self.health,
-            digests=self.digests,
+            states=self.states,
             event=self._event,
             registry=self.metrics.registry,
         )
@@ -192,12 +193,10 @@ class LocalExchange:
         credentials = load_credentials(self._data_dir, DEMO_USERS if self._demo else ())
         await register_keys(credentials, self.store, self._secrets.encryption_key, self.clock.time_ms())
         dispatcher, time_ms = self.gateway.dispatcher, self.clock.time_ms
-        state = self.ubscore.core.state
-        present = await self.balance_reads.instruments()
-        for sentence in await declare(self.settings, state.policy, present, dispatcher, time_ms):
+        for sentence in await declare(self.settings, [self.balance_reads], dispatcher, time_ms):
             self._event("settings_differ", reason=sentence)
         if self._demo:
-            await fund_demo_users(self.balance_reads, dispatcher, time_ms)
+            await fund_demo_users(self.gateway.balances_of, dispatcher, time_ms)
 
     async def _answers_are_read(self) -> bool:
         return self.gateway.tracker.started
@@ -210,10 +209,10 @@ class LocalExchange:
                 states[name] = projection.state
         return states
 
-    def digests(self) -> list[tuple[str, int, bytes]]:
-        """(source, next offset, digest) of each core, all at this moment."""
+    async def states(self) -> list[CoreState]:
+        """Where each core stands, all at this moment."""
         cores: list[Core] = [self.ubscore.core, self.matcher.core]
-        return [(core.source, core.next_offset, core.digest()) for core in cores]
+        return [CoreState(core.source, core.next_offset, core.digest(), ACTIVE) for core in cores]
 
     async def wait_failed(self) -> None:
         """Return never; raise what stopped a service.

@@ -10,7 +10,8 @@ import pytest
 
 from services.adapters.internal_client import RemoteBalanceReads, RemoteBookReads, RemoteCore
 from services.adapters.internal_server import Health
-from services.adapters.ports import BalanceReads
+from services.adapters.ports import BalanceReads, DepthView
+from services.adapters.shared_books import SharedBookReads
 from services.domain.errors import CoreUnavailable
 from services.domain.messages import SetSymbol, SetUserStatus
 from services.domain.orders import OrderType
@@ -95,6 +96,33 @@ async def test_book_reads_remote_give_what_the_local_ones_give() -> None:
         for symbol in (*SYMBOLS, "NO_BODY"):
             for limit in (1, 5, 1000):
                 assert await RemoteBookReads(core).depth(symbol, limit) == await local.depth(symbol, limit)
+        await core.close()
+
+
+@run_async
+async def test_book_reads_shared_never_give_a_book_from_before_they_were_asked_and_ask_once_for_all() -> None:
+    venue = EngineVenue(MatcherEngine(0, 1))
+    asked = 0
+
+    class Counting(LocalBookReads):
+        async def depth(self, symbol: str, limit: int) -> DepthView:
+            nonlocal asked
+            asked += 1
+            return await super().depth(symbol, limit)
+
+    async with serving(books=Counting(lambda: venue.engine)) as url:
+        core = RemoteCore("matcher-0", [url], TOKEN)
+        shared = SharedBookReads(RemoteBookReads(core))
+        before = [asyncio.create_task(shared.depth("BTC_USDT", 1)) for _ in range(100)]
+        await asyncio.sleep(0)
+        for command in random_commands(5, 400):
+            venue.handle(command)
+        after = [asyncio.create_task(shared.depth("BTC_USDT", 1)) for _ in range(100)]
+        await asyncio.gather(*before)
+        expected = venue.engine.depth("BTC_USDT", 1)
+        assert await asyncio.gather(*after) == [expected] * 100
+        assert asked <= 3
+        assert await shared.depth("BTC_USDT", 1) == expected
         await core.close()
 
 

@@ -44,7 +44,11 @@ async def serving(
 ) -> AsyncIterator[str]:
     """A core's internal server; gives its URL."""
     core = CoreReads(TOKEN, fence, _state, _snapshot, balances, books)
-    server, listener = InternalServer(health, CollectorRegistry(), core), listening()
+
+    async def ask_health() -> Health:
+        return health()
+
+    server, listener = InternalServer(ask_health, CollectorRegistry(), core), listening()
     await server.start(listener)
     try:
         yield url_of(listener)

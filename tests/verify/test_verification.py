@@ -40,7 +40,7 @@ async def test_verify_stopped_exchange_passes_every_check(tmp_path: Path) -> Non
 async def test_verify_running_exchange_passes_every_check(tmp_path: Path) -> None:
     async with running(tmp_path) as venue:
         await venue.trade_a_little()
-        in_memory = {source: (offset, digest) for source, offset, digest in venue.exchange.digests()}
+        in_memory = {core.source: (core.next_offset, core.digest) for core in await venue.exchange.states()}
         await venue.trade_a_little()
         checks = [check async for check in verify_folder(tmp_path, in_memory)]
     assert [check for check in checks if not check.ok] == []
@@ -51,7 +51,7 @@ async def test_verify_running_exchange_passes_every_check(tmp_path: Path) -> Non
 async def test_verify_running_exchange_whose_memory_differs_fails(tmp_path: Path) -> None:
     async with running(tmp_path) as venue:
         await venue.trade_a_little()
-        in_memory = {source: (offset, bytes(32)) for source, offset, _ in venue.exchange.digests()}
+        in_memory = {core.source: (core.next_offset, bytes(32)) for core in await venue.exchange.states()}
         failed = [check.name async for check in verify_folder(tmp_path, in_memory) if not check.ok]
     assert failed == ["ubscore-0: memory has the log's digest", "matcher-0: memory has the log's digest"]
 
