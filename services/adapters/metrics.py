@@ -5,7 +5,7 @@ already where the work is done; they are watched: looked up when somebody scrape
 """
 
 from collections import Counter as Counting
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -27,11 +27,15 @@ FRAME_BUCKETS: Final = (1, 3, 10, 30, 100, 300, 1_000, 3_000)
 Kind = Literal["gauge", "counter"]
 
 
+Samples = Iterable[tuple[tuple[str, ...], float]]
+"""The values of a metric's labels, and the number, of each thing that has one."""
+
+
 class _Watched(NamedTuple):
     kind: Kind
     documentation: str
     label_names: tuple[str, ...]
-    samples: list[tuple[tuple[str, ...], Callable[[], float]]]
+    samples: list[Callable[[], Samples]]
 
 
 class Metrics:
@@ -74,9 +78,21 @@ class Metrics:
 
         A name always has the same label names. kind: counter when it only ever rises.
         """
-        family = self._watched.setdefault(name, _Watched(kind, documentation, tuple(labels), []))
-        assert family.label_names == tuple(labels), f"{name} has the labels {family.label_names}"
-        family.samples.append((tuple(labels.values()), value))
+        values = tuple(labels.values())
+        self.watch_all(name, documentation, tuple(labels), lambda: [(values, value())], kind)
+
+    def watch_all(
+        self,
+        name: str,
+        documentation: str,
+        label_names: tuple[str, ...],
+        samples: Callable[[], Samples],
+        kind: Kind = "gauge",
+    ) -> None:
+        """As `watch`, of things that come and go: `samples` tells at each scrape which there are."""
+        family = self._watched.setdefault(name, _Watched(kind, documentation, label_names, []))
+        assert family.label_names == label_names, f"{name} has the labels {family.label_names}"
+        family.samples.append(samples)
 
     def applied(self, service: str, shard: int) -> Callable[[Frame[Any], int, list[Output]], None]:
         """What to call for every frame that a core has applied (CoreShell.on_applied)."""
@@ -122,6 +138,7 @@ class _WatchCollector(Collector):
         for name, family in self._watched.items():
             make = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
             metric = make(PREFIX + name, family.documentation, labels=family.label_names)
-            for labels, value in family.samples:
-                metric.add_metric(labels, value())
+            for samples in family.samples:
+                for labels, value in samples():
+                    metric.add_metric(labels, value)
             yield metric

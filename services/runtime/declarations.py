@@ -47,7 +47,7 @@ async def declare(
     wanted = Policy(
         settings.ubscore.order_window_ms, settings.ubscore.transfer_window_ms, settings.ubscore.max_open_orders
     )
-    if any([await shard.policy() != wanted for shard in shards]):
+    if any([Policy(*await shard.policy()) != wanted for shard in shards]):
         await _announce(dispatcher, SetPolicy(dispatcher.next_request_id(), time_ms(), *wanted), "ubscore")
     present = [await shard.instruments() for shard in shards]
     for asset in settings.assets:

@@ -168,13 +168,13 @@ def order_update_row(row: OrderUpdateRow) -> Fields:
 
 
 class EventLines:
-    """The hooks of all shells. logs: None for silence."""
+    """The hooks of all shells. logs: None for silence. shard: which the lines carry."""
 
-    def __init__(self, logs: Logs | None) -> None:
+    def __init__(self, logs: Logs | None, shard: int = 0) -> None:
         self._services: dict[str, ServiceLog] = {}
         if logs is not None:
             for service in ("ubscore", "matcher", "settlement", "order_history"):
-                self._services[service] = logs.service(service, 0)
+                self._services[service] = logs.service(service, shard)
 
     def ubscore_applied(self, _frame: Frame[Any], _offset: int, outputs: list[Output]) -> None:
         """A frame went through ubscore."""

@@ -19,8 +19,7 @@ from services.adapters.metrics import Metrics
 from services.adapters.ports import CoreState, HistoryBatch, SettlementBatch
 from services.adapters.store_sqlite import SqliteStore
 from services.config import Settings
-from services.domain.core import Core, Output
-from services.domain.messages import Frame
+from services.domain.core import Core
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
 from services.gateway.app import create_app
 from services.gateway.commands import PREFIX_BITS
@@ -29,6 +28,7 @@ from services.gateway.gateway import Gateway
 from services.matcher.engine import MatcherEngine
 from services.matcher.service import LocalBookReads
 from services.order_history.service import order_history_shell
+from services.runtime.core_parts import AppliedHook, CoreKind, build_core
 from services.runtime.credentials import load_credentials, load_secrets, register_keys
 from services.runtime.declarations import declare, fund_demo_users
 from services.runtime.demo_data import DEMO_USERS, with_demo
@@ -36,7 +36,7 @@ from services.runtime.event_lines import EventLines
 from services.runtime.gateway_config import gateway_config
 from services.runtime.layout import LOG_FILE, STORE_FILE
 from services.runtime.service_tasks import ServiceTasks
-from services.runtime.watched import watch_core, watch_projection
+from services.runtime.watched import watch_core, watch_projections
 from services.settlement.service import settlement_shell
 from services.shell.core_shell import CoreShell
 from services.shell.projection_shell import RUNNING, ProjectionShell
@@ -55,7 +55,6 @@ DRAIN_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.002
 
 C = TypeVar("C", bound=Core)
-AppliedHook = Callable[[Frame[Any], int, list[Output]], None]
 
 
 class LocalExchange:
@@ -81,15 +80,11 @@ class LocalExchange:
         self.log = SqliteLog(data_dir / LOG_FILE)
         self.store = SqliteStore(data_dir / STORE_FILE)
         self.ubscore = self._core_shell(
-            lambda: UbsCore(0, 1),
-            UbsCore.restore,
-            (EVENTS, ACCEPTED),
+            CoreKind("ubscore", 0, lambda: UbsCore(0, 1), UbsCore.restore, (EVENTS, ACCEPTED)),
             (self.metrics.applied("ubscore", 0), self._lines.ubscore_applied),
         )
         self.matcher = self._core_shell(
-            lambda: MatcherEngine(0, 1),
-            MatcherEngine.restore,
-            (OUTPUTS, OPERATIONS),
+            CoreKind("matcher", 0, lambda: MatcherEngine(0, 1), MatcherEngine.restore, (OUTPUTS, OPERATIONS)),
             (self.metrics.applied("matcher", 0), self._lines.matcher_applied),
         )
         store, log, clock = self.store, self.log, self.clock
@@ -99,48 +94,17 @@ class LocalExchange:
         for partition in (OUTPUTS, EVENTS):
             history = order_history_shell(partition, log, store, clock, self._lines.history_written)
             self.projections[f"order_history {partition.topic}"] = history
-        for projection in self.projections.values():
-            watch_projection(self.metrics, projection, log)
+        watch_projections(self.metrics, self.projections.values, log)
         self.balance_reads = LocalBalanceReads(lambda: self.ubscore.core.state)
         self.book_reads = LocalBookReads(lambda: self.matcher.core)
         self.app: FastAPI = create_app(self._gateway_deps())
         self.gateway: Gateway = self.app.state.gateway
 
-    def _core_shell(
-        self,
-        fresh: Callable[[], C],
-        restore: Callable[[bytes], C],
-        outputs: tuple[TopicPartition, ...],
-        hooks: tuple[AppliedHook, ...],
-    ) -> CoreShell[C]:
-        settings = self.settings.journal
-        source = fresh().source
-        directory = FileDirectory(self._data_dir / source)
-        journal = Journal(
-            directory,
-            source,
-            segment_bytes=settings.segment_bytes,
-            flush=settings.flush,
-            flush_interval_s=settings.flush_interval_ms / 1000,
-            keep_snapshots=settings.snapshots_kept,
-        )
+    def _core_shell(self, kind: CoreKind[C], hooks: tuple[AppliedHook, ...]) -> CoreShell[C]:
+        folder = self._data_dir / kind.fresh().source
+        shell, journal, directory = build_core(kind, self.settings.journal, folder, self.log, self.clock, hooks)
         self._directories.append(directory)
         self._journals.append(journal)
-
-        def on_applied(frame: Frame[Any], offset: int, outputs: list[Output]) -> None:
-            for hook in hooks:
-                hook(frame, offset, outputs)
-
-        shell = CoreShell(
-            fresh,
-            restore,
-            self.log,
-            journal,
-            self.clock,
-            outputs,
-            snapshot_interval_ms=settings.snapshot_interval_ms,
-            on_applied=on_applied,
-        )
         watch_core(self.metrics, shell, journal, self.log)
         return shell
 

@@ -1,53 +1,75 @@
-"""Which numbers of the local form are looked up when somebody scrapes /metrics."""
+"""Which numbers are looked up when somebody scrapes /metrics."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
 
 from services.adapters.journal import Journal
-from services.adapters.log_sqlite import SqliteLog
-from services.adapters.metrics import Metrics
+from services.adapters.metrics import Kind, Metrics, Samples
 from services.domain.topics import TopicPartition
 from services.shell.core_shell import CoreShell
 from services.shell.projection_shell import ProjectionShell
+from services.shell.standby import ACTIVE
+
+_PROJECTION_LABELS: Final = ("reader", "partition")
+_LAG_LABELS: Final = ("reader", "topic", "partition")
 
 
-def watch_core(metrics: Metrics, shell: CoreShell[Any], journal: Journal, log: SqliteLog) -> None:
-    """How far a core is behind its input, and the state of its journal."""
+class Ends(Protocol):
+    """Knows where partitions end, without asking anybody."""
+
+    def end_now(self, partition: TopicPartition) -> int | None:
+        """None when that is not known."""
+
+
+def watch_core(metrics: Metrics, shell: CoreShell[Any], journal: Journal, ends: Ends) -> None:
+    """How far a core is behind its input, who it is among its instances, and the state of its journal."""
     source = shell.core.source
-    _watch_lag(metrics, source, shell.core.input, lambda: shell.core.next_offset, log)
-    metrics.watch(
-        "snapshot_age_seconds",
-        "Since the last snapshot, or the start.",
-        lambda: shell.snapshot_age_ms / 1000,
-        source=source,
-    )
-    metrics.watch(
-        "journal_flush_seconds", "How long the newest flush took.", lambda: journal.last_flush_seconds, source=source
-    )
-    metrics.watch("journal_bytes", "Segments and snapshots on disk.", lambda: journal.bytes_on_disk, source=source)
-
-
-def watch_projection(metrics: Metrics, shell: ProjectionShell[Any], log: SqliteLog) -> None:
-    """How far a projection's rows are behind the log, and how its store behaves."""
-    reader, partition = shell.reader, str(shell.partition)
-    _watch_lag(metrics, reader, shell.partition, lambda: shell.next_offset, log)
+    _watch_lag(metrics, ends, lambda: [(source, shell.core.input, shell.core.next_offset)])
     for name, documentation, value in (
-        ("projection_rows", "Rows written.", lambda: shell.written_rows),
-        ("projection_batches", "Transactions written.", lambda: shell.written_batches),
-        ("projection_repeats", "Records dropped as repeats.", lambda: shell.repeated_records),
-        ("store_retries", "Writes that the store did not take and that were tried again.", lambda: shell.store_retries),
+        ("snapshot_age_seconds", "Since the last snapshot, or the start.", lambda: shell.snapshot_age_ms / 1000),
+        ("journal_flush_seconds", "How long the newest flush took.", lambda: journal.last_flush_seconds),
+        ("journal_bytes", "Segments and snapshots on disk.", lambda: journal.bytes_on_disk),
+        (
+            "core_active",
+            "1 when this process publishes what the core says, 0 for a standby.",
+            lambda: shell.role == ACTIVE,
+        ),
     ):
-        metrics.watch(name, documentation, value, "counter", reader=reader, partition=partition)
+        metrics.watch(name, documentation, value, source=source)
+    metrics.watch(
+        "core_takeovers", "How often a standby began to speak.", lambda: shell.takeovers, "counter", source=source
+    )
+
+
+def watch_projections(metrics: Metrics, shells: Callable[[], Iterable[ProjectionShell[Any]]], ends: Ends) -> None:
+    """How far the rows of these projections are behind the log, and how their store behaves."""
+
+    def watch(name: str, documentation: str, kind: Kind, value: Callable[[ProjectionShell[Any]], float]) -> None:
+        def samples() -> Samples:
+            return [((shell.reader, str(shell.partition)), value(shell)) for shell in shells()]
+
+        metrics.watch_all(name, documentation, _PROJECTION_LABELS, samples, kind)
+
+    _watch_lag(metrics, ends, lambda: [(shell.reader, shell.partition, shell.next_offset) for shell in shells()])
+    watch("projection_rows", "Rows written.", "counter", lambda shell: shell.written_rows)
+    watch("projection_batches", "Transactions written.", "counter", lambda shell: shell.written_batches)
+    watch("projection_repeats", "Records dropped as repeats.", "counter", lambda shell: shell.repeated_records)
+    watch(
+        "store_retries",
+        "Writes that the store did not take and that were tried again.",
+        "counter",
+        lambda shell: shell.store_retries,
+    )
 
 
 def _watch_lag(
-    metrics: Metrics, reader: str, partition: TopicPartition, position: Callable[[], int], log: SqliteLog
+    metrics: Metrics, ends: Ends, positions: Callable[[], Iterable[tuple[str, TopicPartition, int]]]
 ) -> None:
-    metrics.watch(
-        "lag_frames",
-        "Frames on the log that a reader has not applied.",
-        lambda: log.end_now(partition) - position(),
-        reader=reader,
-        topic=partition.topic,
-        partition=str(partition.partition),
-    )
+    def samples() -> Samples:
+        for reader, partition, position in positions():
+            end = ends.end_now(partition)
+            if end is not None:
+                # What is known of the end may be older than the position.
+                yield (reader, partition.topic, str(partition.partition)), max(0, end - position)
+
+    metrics.watch_all("lag_frames", "Frames on the log that a reader has not applied.", _LAG_LABELS, samples)
