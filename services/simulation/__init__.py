@@ -4,6 +4,7 @@
     process     groups of tasks that can be killed between any two steps
     faults      which faults a seed brings, how often, and whether they are still on
     broker, disk, database, clock    the ports, each with its faults
+    tables, cells    the rows of the database, with and without transactions
     clients     what `users` and `administrators` have in common: they remember what they were promised
     programs    what a process runs: a core, a projection, a gateway, on simulated ports
     nodes       the supervisor: keeps each program running

@@ -1,86 +1,43 @@
-"""A simulated store: whole batches or nothing, and often no answer, before or after the batch took effect."""
+"""A simulated store, in some worlds with transactions and in some without, and often without an answer.
+
+With transactions a batch is there whole or not at all, and its writer may not know. Without them it is the single
+writes of `adapters.cql_writes`: those of a phase land one by one in any order, and between any two of them the process,
+the store or the way to it may die. What was on its way then is lost, or lands late; so does what a process that was
+taken for dead goes on to write; and any write may land once more at any time.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from services.adapters.cql_writes import Write
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.domain.errors import StoreUnavailable
-from services.domain.rows import (
-    BalanceRow,
-    LedgerRow,
-    OrderRow,
-    OrderUpdateRow,
-    ProgressRow,
-    SettledTradeRow,
-    StatisticsRow,
-)
+from services.domain.rows import BalanceRow, LedgerRow, ProgressRow, StatisticsRow
 from services.domain.topics import TopicPartition
 from services.simulation.faults import MILLISECOND, Faults
-from services.simulation.process import Process
+from services.simulation.process import Process, outside
+from services.simulation.tables import Tables as Tables
 
 _WORK_MS: Final = (0.2, 3.0)
 _OUTAGE_MS: Final = (50.0, 3_000.0)
+_LATE_MS: Final = (1.0, 400.0)
+_TRANSACTIONAL: Final = 0.3
+"""Of worlds."""
+_PARTS: Final = 4
+"""A phase lands in at most this many moments."""
 
 Step = Callable[[Process], None]
 
 
-class Tables:
-    """The rows, by key. They outlive every process."""
+class _Sending:
+    """The writes of a phase on their way. left_until_cut: how many more land before something dies."""
 
-    def __init__(self) -> None:
-        self.trades: dict[tuple[str, int], SettledTradeRow] = {}
-        self.balances: dict[tuple[int, str], BalanceRow] = {}
-        self.ledger: dict[tuple[int, str, int], LedgerRow] = {}
-        self.active: dict[tuple[int, int], OrderRow] = {}
-        self.history: dict[tuple[int, int, int], OrderRow] = {}
-        self.updates: dict[tuple[str, int, int], OrderUpdateRow] = {}
-        self.statistics: dict[tuple[int, int], StatisticsRow] = {}
-        self.progress: dict[tuple[str, str, int], ProgressRow] = {}
-
-    def apply_settlement(self, batch: SettlementBatch) -> None:
-        for trade in batch.trades:
-            self.trades.setdefault((trade.symbol, trade.trade_id), trade)
-        for balance in batch.balances:
-            key = (balance.user_id, balance.asset_id)
-            if key not in self.balances or self.balances[key].version < balance.version:
-                self.balances[key] = balance
-        for entry in batch.ledger:
-            self.ledger.setdefault((entry.user_id, entry.asset_id, entry.seq), entry)
-        self._stand(batch.progress)
-
-    def apply_history(self, batch: HistoryBatch) -> None:
-        self.active.update(((row.user_id, row.order_id), row) for row in batch.active)
-        for key in batch.closed:
-            self.active.pop(key, None)
-        self.history.update(((row.user_id, row.created_ms, row.order_id), row) for row in batch.history)
-        self.updates.update(((row.source, row.sequence, row.part), row) for row in batch.updates)
-        self.statistics.update(((row.user_id, row.shard), row) for row in batch.statistics)
-        self._stand(batch.progress)
-
-    def _stand(self, row: ProgressRow) -> None:
-        self.progress[row.reader, row.topic, row.partition] = row
-
-    def latest_ledger(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], LedgerRow]:
-        """The newest ledger row of each balance that has one."""
-        found: dict[tuple[int, str], LedgerRow] = {}
-        for (user_id, asset, _), row in sorted(self.ledger.items()):
-            if (user_id, asset) in keys:
-                found[user_id, asset] = row
-        return found
-
-    def contents(self) -> list[tuple[str, list[Any]]]:
-        """Every table but progress, by name, in the order of its keys."""
-        tables: list[tuple[str, dict[Any, Any]]] = [
-            ("settled_trades", self.trades),
-            ("user_balances", self.balances),
-            ("balance_ledger", self.ledger),
-            ("active_orders", self.active),
-            ("order_history", self.history),
-            ("order_updates_stream", self.updates),
-            ("order_statistics", self.statistics),
-        ]
-        return [(name, [rows[key] for key in sorted(rows)]) for name, rows in tables]
+    def __init__(self, process: Process, writes: list[Write], cut: int, done: "asyncio.Future[None]") -> None:
+        self.process = process
+        self.left = writes
+        self.left_until_cut = cut
+        self.done = done
 
 
 class Database:
@@ -88,16 +45,86 @@ class Database:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, faults: Faults, tables: Tables) -> None:
         self.tables = tables
+        self.transactional = faults.dice.random() < _TRANSACTIONAL
         self.down_until = 0.0
         self._loop = loop
         self._faults = faults
+
+    def send(self, process: Process, phase: Sequence[Write]) -> "asyncio.Future[None]":
+        """Start the writes of a phase; its future ends when all have landed, or with StoreUnavailable."""
+        faults, dice = self._faults, self._faults.dice
+        writes = dice.sample(phase, len(phase))
+        cut = dice.randint(0, len(writes)) if faults.strikes(faults.rates.torn_batch) else len(writes) + 1
+        sending = _Sending(process, writes, cut, self._loop.create_future())
+        ends = sorted({dice.randint(0, len(writes)) for _ in range(_PARTS - 1)} | {len(writes)})
+        delay_s = 0.0
+        for first, end in zip([0, *ends], ends, strict=False):
+            delay_s += faults.delay_s(*_WORK_MS) / _PARTS
+            self._later(delay_s, self._arrive, sending, end - first)
+        return sending.done
+
+    def _arrive(self, sending: _Sending, count: int) -> None:
+        """The next `count` writes land, if nothing has died by now."""
+        for _ in range(count):
+            if not sending.process.alive or sending.left_until_cut == 0 or self.is_down:
+                self._cut(sending)
+                return
+            sending.left_until_cut -= 1
+            write = sending.left.pop()
+            self.tables.land(write)
+            self._delay_at_times(write, self._faults.rates.duplicate)
+        if not sending.left and not sending.done.done():
+            sending.done.set_result(None)
+
+    def _cut(self, sending: _Sending) -> None:
+        """Of what is left, each write is lost or lands some time; its sender is told that it cannot know."""
+        faults = self._faults
+        if sending.left:
+            faults.counts.torn_batches += 1
+            for write in sending.left:
+                self._delay_at_times(write, faults.rates.late_write)
+            sending.left.clear()
+            if faults.strikes(faults.rates.store_outage_after_cut):
+                self._break_down()
+        if not sending.done.done():
+            faults.counts.store_faults += 1
+            sending.done.set_exception(StoreUnavailable("simulated: the store died in the middle of a batch"))
+
+    def haunt(self, phases: Sequence[Sequence[Write]]) -> None:
+        """At times, have a process that was killed before these phases write them nevertheless, and later."""
+        faults = self._faults
+        if faults.strikes(faults.rates.late_write):
+            delay_s = 0.0
+            for phase in phases:
+                delay_s += faults.dice.uniform(*_LATE_MS) * MILLISECOND
+                for write in phase:
+                    self._delay(write, delay_s)
+
+    def _delay_at_times(self, write: Write, rate: float) -> None:
+        if self._faults.strikes(rate):
+            self._delay(write, self._faults.dice.uniform(*_LATE_MS) * MILLISECOND)
+
+    def _delay(self, write: Write, delay_s: float) -> None:
+        self._faults.counts.late_writes += 1
+        self.tables.late.append(write)
+        self._later(delay_s, self.tables.land_late, write)
+
+    def _later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
+        self._loop.call_later(delay_s, callback, *args, context=outside())
+
+    @property
+    def is_down(self) -> bool:
+        return self._faults.on and self._loop.time() < self.down_until
+
+    def _break_down(self) -> None:
+        self.down_until = self._loop.time() + self._faults.dice.uniform(*_OUTAGE_MS) * MILLISECOND
 
     def refuse_at_times(self) -> None:
         """Raises StoreUnavailable when there is an outage, begins one, or fails this once."""
         faults = self._faults
         if faults.strikes(faults.rates.store_outage):
-            self.down_until = self._loop.time() + faults.dice.uniform(*_OUTAGE_MS) * MILLISECOND
-        if faults.on and self._loop.time() < self.down_until:
+            self._break_down()
+        if self.is_down:
             self._fail()
         self.fail_at_times()
 
@@ -138,14 +165,34 @@ class SimulatedStore:
         return {key: rows[key] for key in keys if key in rows}
 
     async def write_settlement(self, batch: SettlementBatch) -> None:
-        await self._reach()
-        self._database.tables.apply_settlement(batch)
+        tables = self._database.tables
+        if self._database.transactional:
+            await self._reach()
+            tables.apply_settlement(batch)
+        else:
+            await self._send(tables.settlement_phases(batch))
         await self._answer()
 
     async def write_history(self, batch: HistoryBatch) -> None:
-        await self._reach()
-        self._database.tables.apply_history(batch)
+        tables = self._database.tables
+        if self._database.transactional:
+            await self._reach()
+            tables.apply_history(batch)
+        else:
+            await self._send(tables.history_phases(batch))
         await self._answer()
+
+    async def _send(self, phases: Sequence[Sequence[Write]]) -> None:
+        """Every phase after the one before was acknowledged."""
+        acknowledged = 0
+        try:
+            for phase in phases:
+                await self._reach()
+                await self._database.send(self._process, phase)
+                acknowledged += 1
+        except asyncio.CancelledError:
+            self._database.haunt(phases[acknowledged:])
+            raise
 
     async def _reach(self) -> None:
         await self._work()

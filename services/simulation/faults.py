@@ -31,8 +31,17 @@ class Rates:
     disk_full: float = 0.0005
     store_error: float = 0.03
     store_outage: float = 0.004
+    torn_batch: float = 0.05
+    """Of phases of a batch: only some of the writes take effect."""
+    store_outage_after_cut: float = 0.2
+    """Of batches that were torn: the store itself died."""
+    late_write: float = 0.3
+    """Of writes that were on their way when something died, and of what a dead process had still to write."""
     zombie: float = 0.0008
     graceful_stop: float = 0.001
+    freeze: float = 0.001
+    long_absence: float = 0.15
+    """Of the ends of those who have a standby, or are one: it is some time before the supervisor starts them again."""
     pause: float = 0.003
     """A step takes long."""
 
@@ -50,7 +59,11 @@ class Counts:
     disk_faults: int = 0
     disks_lost: int = 0
     store_faults: int = 0
+    torn_batches: int = 0
+    late_writes: int = 0
     zombies: int = 0
+    freezes: int = 0
+    takeovers: int = 0
     commands: int = 0
     acknowledged: int = 0
     unknown: int = 0

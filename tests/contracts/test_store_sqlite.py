@@ -283,7 +283,7 @@ async def test_every_query_searches_an_index_and_sorts_nothing(tmp_path: Path):
         plans = {
             text: await store._read(lambda connection, text=text: plan_of(connection, text)) for text in statements
         }
-    tables = "settled_trades|user_balances|balance_ledger|entry|active_orders|order_history|order_updates|order_stat|api_k"
+    tables = "settled_trades|user_balances|balance_ledger|entry|active|order_history|order_updates|order_stat|api_keys"
     for text, plan in plans.items():
         assert not re.search(f"SCAN ({tables})|TEMP B-TREE", plan), (text, plan)
     assert sum("SEARCH" in plan for plan in plans.values()) == 14

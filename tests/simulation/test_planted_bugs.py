@@ -25,9 +25,9 @@ from services.matcher.snapshot import decode_state, encode_state
 from services.settlement.service import SettlementProjection
 from services.shell.core_shell import BATCH_FRAMES, CoreShell
 from services.shell.projection_shell import ProjectionShell
-from services.simulation.database import Tables
 from services.simulation.programs import Parts
 from services.simulation.run import simulate
+from services.simulation.tables import Tables
 from services.ubscore.core import UbsCore
 
 SEEDS = 60
@@ -131,7 +131,7 @@ class CountsInPlace(Tables):
         super().apply_history(batch)
         self.statistics = before
         for row in batch.statistics:
-            old = before.get((row.user_id, row.shard)) or StatisticsRow(row.user_id, row.shard, 0, 0, 0, 0, 0, 0)
+            old = before.get((row.user_id, row.shard)) or StatisticsRow(row.user_id, row.shard, *[0] * 7)
             filled = [u for u in batch.updates if (u.user_id, u.status) == (row.user_id, OrderStatus.Filled)]
             new = StatisticsRow(*(getattr(row, name) for name in row.__struct_fields__))
             new.filled = old.filled + len(filled)

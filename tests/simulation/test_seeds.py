@@ -43,7 +43,7 @@ class TestVariety:
     def test_worlds_of_a_dozen_seeds_bring_every_kind_of_fault_layout_and_trades(self) -> None:
         verdicts = [simulate(seed, STEPS) for seed in range(12)]
         kinds = ("crashes", "torn_tails", "duplicates", "log_errors", "disk_faults", "disks_lost", "store_faults")
-        for kind in (*kinds, "zombies", "unknown", "refused"):
+        for kind in (*kinds, "torn_batches", "late_writes", "zombies", "unknown", "refused"):
             assert sum(getattr(verdict.counts, kind) for verdict in verdicts) > 0, kind
         assert all(verdict.counts.trades > 0 for verdict in verdicts)
         assert {verdict.shape.account_shards for verdict in verdicts} == {1, 2}
