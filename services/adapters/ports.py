@@ -209,7 +209,10 @@ class QueryStore(Protocol):
 
 
 class AuditStore(Protocol):
-    """What `exchange verify` reads: whole tables, each in the order of its key (see rows.py)."""
+    """What `exchange verify` and backups read: whole tables, each row once, in any order.
+
+    What is written meanwhile may be among it or not.
+    """
 
     def all_balances(self) -> AsyncIterator[BalanceRow]: ...
 
@@ -237,6 +240,12 @@ class KeyStore(Protocol):
 
     async def keys_of(self, user_id: int) -> list[ApiKeyRow]:
         """Oldest first."""
+
+
+class BackupStore(ProjectionStore, AuditStore, KeyStore, Protocol):
+    """What a backup reads, and what a restore writes as its projections do, with rows and a position of its own."""
+
+    def all_keys(self) -> AsyncIterator[ApiKeyRow]: ...
 
 
 class BalanceView(NamedTuple):

@@ -1,6 +1,7 @@
 """API keys in SQLite. Secrets arrive encrypted."""
 
 import sqlite3
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,11 @@ class SqliteKeys(SqliteDatabase):
 
     async def keys_of(self, user_id: int) -> list[ApiKeyRow]:
         return await self._keys("user_id = ?", user_id)
+
+    async def all_keys(self) -> AsyncIterator[ApiKeyRow]:
+        text = f"SELECT {_COLUMNS} FROM api_keys ORDER BY api_key"  # noqa: S608 - ours
+        for values in await self._look_up(lambda connection: connection.execute(text).fetchall()):
+            yield _key(*values)
 
     async def _keys(self, where: str, value: int | str) -> list[ApiKeyRow]:
         text = f"SELECT {_COLUMNS} FROM api_keys WHERE {where} ORDER BY created_ms, api_key"  # noqa: S608 - ours

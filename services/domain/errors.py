@@ -11,6 +11,7 @@ process can no longer vouch for its state: it stops the process, and nobody catc
     ├── StoreError           the store refused or failed
     │   └── StoreUnavailable     try again later
     ├── JournalError         the journal on disk cannot be used
+    ├── BackupError          a backup cannot be made, or used as it is
     └── CoreUnavailable      a core of another process does not answer: try again later
     InvariantError
     └── GapError             a position or sequence is missing: stop, never skip
@@ -43,6 +44,10 @@ class StoreUnavailable(StoreError):
 
 class JournalError(ExchangeError):
     """The journal cannot be used as it is; the message names the file and the byte position."""
+
+
+class BackupError(ExchangeError):
+    """A backup cannot be made, or is not whole; the message names the file or the position."""
 
 
 class CoreUnavailable(ExchangeError):

@@ -208,6 +208,9 @@ class MemoryStore:
                 insort(rows, row, key=lambda row: (row.created_ms, row.api_key))
         return rows
 
+    def all_keys(self) -> AsyncIterator[ApiKeyRow]:
+        return _each(_sorted({(key,): row for key, row in self._keys.items()}))
+
 
 def _sorted(table: dict[Key, R]) -> list[R]:
     return [table[key] for key in sorted(table)]

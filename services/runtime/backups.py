@@ -1,0 +1,127 @@
+"""What backups are made of and restored into, opened: the local form's folder, or the distributed form's parts."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from services.adapters.files import FileDirectory, FolderLock
+from services.adapters.journal_format import decode_snapshot, snapshot_offset
+from services.adapters.kafka_bases import read_bases, write_bases
+from services.adapters.kafka_settings import KafkaSettings
+from services.adapters.log_kafka import KafkaLog
+from services.adapters.log_sqlite import SqliteLog
+from services.adapters.ports import CoreSnapshot, Directory, Log
+from services.adapters.store_sqlite import SqliteStore
+from services.backup.create import Source
+from services.backup.layout import Layout
+from services.backup.restore import Destination
+from services.domain.errors import BackupError, ConfigError
+from services.domain.topics import TopicPartition
+from services.runtime.layout import LOG_FILE, STORE_FILE
+from services.shell.shell_snapshot import ShellSnapshot, decode_shell_snapshot, encode_shell_snapshot
+
+LOCAL: Final = Layout(1, 1)
+
+
+@contextlib.asynccontextmanager
+async def local_source(data_dir: Path) -> AsyncIterator[Source]:
+    """A data folder of the local form, stopped or running: reads only. The whole log goes into the backup.
+
+    Raises ConfigError when the folder holds no exchange.
+    """
+    if not (data_dir / LOG_FILE).exists():
+        raise ConfigError(f"{data_dir}: holds no exchange (there is no {LOG_FILE})")
+    log = SqliteLog.open_read_only(data_dir / LOG_FILE)
+    store = SqliteStore(data_dir / STORE_FILE, read_only=True)
+    try:
+        snapshots = {source: _folder_snapshot(data_dir, source) for source in LOCAL.sources}
+        yield Source(LOCAL, log, store, snapshots, whole_log=True)
+    finally:
+        await store.close()
+        await log.close()
+
+
+def _folder_snapshot(data_dir: Path, source: str) -> Callable[[], Awaitable[CoreSnapshot]]:
+    """The newest snapshot in a journal's folder; without one, that of an empty core."""
+
+    async def read() -> CoreSnapshot:
+        folder = data_dir / source
+        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        newest = max((name for name in names if snapshot_offset(name) is not None), default=None)
+        if newest is None:
+            core = LOCAL.fresh(source)
+            empty = ShellSnapshot(core.snapshot(), [(*partition, 0) for partition in LOCAL.outputs(source)])
+            return CoreSnapshot(source, 0, core.digest(), encode_shell_snapshot(empty))
+        snapshot = decode_snapshot((folder / newest).read_bytes(), newest)
+        core = LOCAL.restore(source, decode_shell_snapshot(snapshot.data).core)
+        return CoreSnapshot(source, snapshot.next_offset, core.digest(), snapshot.data)
+
+    return read
+
+
+class SqliteTopics:
+    """`backup.restore.Topics` of the local form."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def held(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        log = SqliteLog(self._path)
+        try:
+            return {partition: await log.end(partition) for partition in partitions}
+        finally:
+            await log.close()
+
+    async def open(self, bases: Mapping[TopicPartition, int]) -> Log:
+        for partition, base in bases.items():
+            if base:
+                raise BackupError(f"{partition} begins at offset {base}: it is not a backup of the local form")
+        return SqliteLog(self._path)
+
+
+class KafkaTopics:
+    """`backup.restore.Topics` on brokers, where the topics exist already."""
+
+    def __init__(self, settings: KafkaSettings, replication: int) -> None:
+        self._settings = settings
+        self._replication = replication
+
+    async def held(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        bases, log = await read_bases(self._settings), KafkaLog(self._settings)
+        try:
+            return {partition: await log.end(partition) - bases.get(partition, 0) for partition in partitions}
+        finally:
+            await log.close()
+
+    async def open(self, bases: Mapping[TopicPartition, int]) -> Log:
+        await write_bases(self._settings, bases, replication=self._replication)
+        return KafkaLog(self._settings)
+
+
+@contextlib.asynccontextmanager
+async def local_destination(data_dir: Path) -> AsyncIterator[Destination]:
+    """A data folder of the local form, which is made when missing, and is nobody else's meanwhile."""
+    lock = FolderLock(data_dir)
+    try:
+        store = SqliteStore(data_dir / STORE_FILE)
+        try:
+            with journal_folders(data_dir) as journals:
+                yield Destination(LOCAL, SqliteTopics(data_dir / LOG_FILE), store, journals)
+        finally:
+            await store.close()
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def journal_folders(data_dir: Path) -> Iterator[Callable[[str], Directory]]:
+    """Gives the folder of each core's journal, as its process would find it."""
+    opened: dict[str, FileDirectory] = {}
+
+    def folder(source: str) -> FileDirectory:
+        if source not in opened:
+            opened[source] = FileDirectory(data_dir / source)
+        return opened[source]
+
+    yield folder
