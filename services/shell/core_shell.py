@@ -18,7 +18,7 @@ from services.domain.errors import GapError, InvariantError, LogError
 from services.domain.messages import Frame, decode_frame, encode_frame
 from services.domain.topics import TopicPartition
 from services.shell.journal_port import JournalPort
-from services.shell.output_partitions import last_said, require_same_outputs
+from services.shell.output_partitions import Said, last_said, require_same_outputs
 from services.shell.pending import MAX_PENDING_RECORDS
 from services.shell.progress import Progress
 from services.shell.restoring import restore_same_shard
@@ -142,7 +142,7 @@ class CoreShell(Generic[C]):
         """
         recovered = await self._journal.open()
         self.findings = (*([recovered.torn] if recovered.torn else []), *recovered.warnings)
-        ends: dict[TopicPartition, int] = {}
+        ends: dict[TopicPartition, Said] = {}
         if recovered.snapshot is not None:
             snapshot = decode_shell_snapshot(recovered.snapshot)
             self.core = restore_same_shard(self.core, self._restore, snapshot.core)
@@ -150,7 +150,7 @@ class CoreShell(Generic[C]):
             require_same_outputs(self.core.source, ends, self._outputs)
         self._snapshot_offset = self.core.next_offset
         for partition in self._outputs:
-            said = await last_said(self._log, partition, self.core.source, ends.get(partition))
+            said = await last_said(self._log, partition, self.core.source, ends.get(partition, Said(0, 0)))
             self._published[partition] = said.sequence
             if self._standby is not None:
                 self._standby.begin_at(partition, said.next_offset)
@@ -345,5 +345,12 @@ class CoreShell(Generic[C]):
                 waiter.set_result(taken)
 
     async def _snapshot(self) -> ShellSnapshot:
-        ends = [(*partition, await self._log.end(partition)) for partition in self._outputs]
-        return ShellSnapshot(self.core.snapshot(), ends)
+        said = [self._published.get(partition, 0) for partition in self._outputs]
+        return ShellSnapshot(self.core.snapshot(), await self._output_ends(), said)
+
+    async def _output_ends(self) -> list[tuple[str, int, int]]:
+        """Where each output partition ends; for a standby, up to where it has heard what was said."""
+        standby = self._standby
+        if standby is not None:
+            return [(*partition, standby.heard_until(partition)) for partition in self._outputs]
+        return [(*partition, await self._log.end(partition)) for partition in self._outputs]

@@ -11,25 +11,25 @@ from services.domain.topics import TopicPartition
 
 
 class Said(NamedTuple):
-    """The last sequence of a source on a partition (0: none found), and the first offset not looked at."""
+    """The last sequence of a source on a partition (0: none known), and the first offset not looked at."""
 
     sequence: int
     next_offset: int
 
 
-async def last_said(log: Log, partition: TopicPartition, source: str, end: int | None) -> Said:
-    """Look for a source's last words from `end` on: where the partition ended when the snapshot was taken.
+async def last_said(log: Log, partition: TopicPartition, source: str, then: Said) -> Said:
+    """Look for a source's last words behind what was known when the snapshot was taken.
 
     Raises InvariantError when the partition ends before that.
     """
+    last, offset = then
     log_end = await log.end(partition)
-    if end is not None and end > log_end:
+    if offset > log_end:
         raise InvariantError(
-            f"{source}: {partition} ended at offset {end} when the snapshot was taken, but ends at "
+            f"{source}: {partition} ended at offset {offset} when the snapshot was taken, but ends at "
             f"{log_end} now: this is not the log that it followed"
         )
-    offset = max(end or 0, await log.start(partition))
-    last = 0
+    offset = max(offset, await log.start(partition))
     while frames := await log.read(partition, offset):
         for stored in frames:
             header = decode_header(stored.data)

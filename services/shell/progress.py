@@ -2,8 +2,11 @@
 
 import asyncio
 import heapq
+from typing import Final
 
 from services.domain.errors import LogError
+
+_MANY: Final = 1_024
 
 
 class Progress:
@@ -13,6 +16,8 @@ class Progress:
         self.position = 0
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._asked = 0
+        self._most = _MANY
+        """With so many waiting, those who have given up are forgotten."""
         self._failure: str | None = None
 
     async def reached(self, position: int) -> None:
@@ -22,6 +27,8 @@ class Progress:
         if self._failure is not None:
             raise LogError(self._failure)
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(self._waiting) >= self._most:
+            self._forget_cancelled()
         self._asked += 1
         heapq.heappush(self._waiting, (position, self._asked, waiter))
         await waiter
@@ -34,6 +41,11 @@ class Progress:
             waiter = heapq.heappop(waiting)[2]
             if not waiter.done():
                 waiter.set_result(None)
+
+    def _forget_cancelled(self) -> None:
+        self._waiting = [entry for entry in self._waiting if not entry[2].done()]
+        heapq.heapify(self._waiting)
+        self._most = max(_MANY, 2 * len(self._waiting))
 
     def fail(self, why: str) -> None:
         """The reader goes no further: tell who waits, and who still comes."""

@@ -5,21 +5,28 @@ from typing import Final, NamedTuple
 import msgspec
 
 from services.domain.topics import TopicPartition
+from services.shell.output_partitions import Said
 
 
 class ShellSnapshot(msgspec.Struct, array_like=True):
-    """What a snapshot file holds: the core, and where each output partition ended.
+    """What a snapshot file holds: the core, where each output partition ended, and what had been said there.
 
-    All that the core had said by then lies before these ends, so a restart looks for the rest only behind them.
+    All that the core had said by then lies before these ends, so a restart looks for the rest only behind them. But
+    another instance, which was ahead, may have said more before them: `said` are the last sequences, in the same order.
     """
 
     core: bytes
     output_ends: list[tuple[str, int, int]]
+    said: list[int] = []
 
     @property
-    def ends(self) -> dict[TopicPartition, int]:
-        """By partition."""
-        return {TopicPartition(topic, partition): end for topic, partition, end in self.output_ends}
+    def ends(self) -> dict[TopicPartition, Said]:
+        """By partition: the end, and the last sequence before it as far as it was known."""
+        said = self.said or [0] * len(self.output_ends)
+        return {
+            TopicPartition(topic, partition): Said(sequence, end)
+            for (topic, partition, end), sequence in zip(self.output_ends, said, strict=True)
+        }
 
 
 class TakenSnapshot(NamedTuple):

@@ -80,6 +80,10 @@ class Standby:
 
     # What the shell asks
 
+    def heard_until(self, partition: TopicPartition) -> int:
+        """The offset up to which an output partition was read."""
+        return self._read[partition].position
+
     @property
     def speaks(self) -> bool:
         return self.role == ACTIVE

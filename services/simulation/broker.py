@@ -134,9 +134,16 @@ class SimulatedLog:
     """`ports.Log` as one process sees it."""
 
     def __init__(
-        self, broker: Broker, process: Process, faults: Faults, step: Step, on_append: Callable[[], None]
+        self,
+        broker: Broker,
+        process: Process,
+        faults: Faults,
+        step: Step,
+        on_append: Callable[[Sequence[Append]], None],
     ) -> None:
         """on_append: called before every write."""
+        self.asked_end: dict[TopicPartition, tuple[int, float]] = {}
+        """The last answer of `end`, and when it was given."""
         self._on_append = on_append
         self._broker = broker
         self._process = process
@@ -145,7 +152,7 @@ class SimulatedLog:
 
     async def append(self, frames: Sequence[Append]) -> list[int]:
         self._process.require_alive()
-        self._on_append()
+        self._on_append(frames)
         self._step(self._process)
         offsets = await self._broker.send(self._process, frames)
         self._process.require_alive()
@@ -176,7 +183,13 @@ class SimulatedLog:
 
     async def end(self, partition: TopicPartition) -> int:
         await self._ask()
-        return len(self._broker.frames(partition))
+        end = len(self._broker.frames(partition))
+        self.asked_end[partition] = (end, asyncio.get_running_loop().time())
+        return end
+
+    def committed(self, partition: TopicPartition) -> list[bytes]:
+        """All that is there, for those who check."""
+        return self._broker.frames(partition)
 
     async def close(self) -> None:
         """There is nothing to let go of."""

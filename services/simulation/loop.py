@@ -21,18 +21,24 @@ class Stuck(InvariantError):
 class SimulatedLoop(asyncio.BaseEventLoop):
     """Runs callbacks one after the other in virtual time.
 
-    on_task: told of every task and of the context that it was given; None when it runs in its maker's.
+    on_task: told of every task and of the context that it was given; None when it runs in its maker's. holds: whether
+    somebody keeps what is ready from running now; who does gives it back to `resume`.
     """
 
     _ready: Any
     _stopping: bool
 
-    def __init__(self, on_task: Callable[["asyncio.Task[Any]", Context | None], None]) -> None:
+    def __init__(
+        self,
+        on_task: Callable[["asyncio.Task[Any]", Context | None], None],
+        holds: Callable[[events.Handle], bool],
+    ) -> None:
         super().__init__()
         self._now = 0.0
         self._timers: list[tuple[float, int, events.TimerHandle]] = []
         self._timer_count = 0
         self._on_task = on_task
+        self._holds = holds
         self.broken: BaseException | None = None
         """The first exception that a callback, not a task, raised. Ends the run."""
         self.set_exception_handler(self._note_exception)
@@ -55,6 +61,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> events.TimerHandle:
         return self.call_at(self._now + delay, callback, *args, context=context)
 
+    def resume(self, handles: list[events.Handle]) -> None:
+        """Make ready again what was held."""
+        self._ready.extend(handles)
+
     def run_in_executor(self, *_args: Any) -> NoReturn:  # type: ignore[override]
         """A thread would bring its own order of things."""
         raise RuntimeError("the simulation has no threads: only ports may do I/O")
@@ -69,7 +79,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._advance()
         for _ in range(len(self._ready)):
             handle = self._ready.popleft()
-            if not handle._cancelled:
+            if not handle._cancelled and not self._holds(handle):
                 handle._run()
         if self.broken is not None:
             raise self.broken

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from services.domain.errors import ExchangeError, InvariantError
-from services.domain.topics import TopicPartition
 from services.simulation.disk import Disk
 from services.simulation.faults import MILLISECOND
 from services.simulation.process import Process, outside
@@ -30,8 +29,8 @@ class Run:
 class Node:
     """A process that the supervisor keeps running. make: a new program, given its process and disk.
 
-    input: of a core; only cores have disks and zombies. run: the present run, None while it is down. zombie: a second
-    one beside it.
+    is_core: only cores have disks and zombies. replaceable: somebody else does its work while it is down, so at times
+    it stays down for long. run: the present run, None while it is down. zombie: a second one beside it.
     """
 
     def __init__(
@@ -39,12 +38,15 @@ class Node:
         world: "World",
         name: str,
         make: Callable[[Process, Disk], Program],
-        input_partition: TopicPartition | None = None,
+        *,
+        is_core: bool = False,
+        replaceable: bool = False,
     ) -> None:
         self._world = world
         self.name = name
         self._make = make
-        self._input = input_partition
+        self._is_core = is_core
+        self._replaceable = replaceable
         self._disk = Disk(world.faults)
         self.run: Run | None = None
         self.zombie: Run | None = None
@@ -52,8 +54,11 @@ class Node:
         """How often in a row it ended by itself: the supervisor waits longer and longer."""
         self.last_error = ""
         """Why it ended by itself the last time."""
-        self.lags_until = 0
-        """Before this offset of its input, a core may know less than what another run of it has answered."""
+
+    @property
+    def runs(self) -> list[Run]:
+        """Who does its work now."""
+        return [run for run in (self.run, self.zombie) if run is not None]
 
     def start(self) -> None:
         if self.run is None:
@@ -62,7 +67,7 @@ class Node:
 
     def start_zombie(self) -> None:
         """A second instance, on a copy of the disk or on an empty one. One of the two will be killed soon."""
-        if self._input is None or self.zombie is not None or self.run is None:
+        if not self._is_core or self.zombie is not None or self.run is None:
             return
         faults = self._world.faults
         faults.counts.zombies += 1
@@ -75,7 +80,6 @@ class Node:
         if self.zombie is None:
             return
         zombie, self.zombie = self.zombie, None
-        self._may_lag()
         if self.run is not None and self._world.faults.dice.random() < 0.5:
             self.run, zombie = zombie, self.run
             self._disk = self.run.disk
@@ -90,36 +94,44 @@ class Node:
         process.kill()
         if self.zombie is not None and self.zombie.process is process:
             self.zombie = None
-            self._may_lag()
             return
         if faults.strikes(faults.rates.power_cut):
             self._disk.crash()
         if faults.strikes(faults.rates.disk_lost):
             faults.counts.disks_lost += 1
             self._disk = Disk(faults)
-            self._may_lag()
-        elif self._world.shape.flush_interval_s:
-            self._may_lag()
         self._failures = 0
         self._go_down(dice.uniform(1, 60))
 
-    def _may_lag(self) -> None:
-        """A run is gone; the one that goes on may have to read again what that one had answered."""
-        if self._input is not None:
-            self.lags_until = len(self._world.broker.frames(self._input))
+    def freeze(self, process: Process) -> None:
+        """Stop a run in the middle of whatever it does, and have it go on some time later."""
+        faults = self._world.faults
+        if not process.alive or process.frozen:
+            return
+        faults.counts.freezes += 1
+        process.freeze()
+        self._world.later(faults.dice.choice((30, 300, 2_000)) * faults.dice.random() * MILLISECOND, process.thaw)
+
+    def thaw(self) -> None:
+        """Nobody is frozen from now on."""
+        for run in self.runs:
+            run.process.thaw()
 
     def _go_down(self, milliseconds: float) -> None:
+        faults = self._world.faults
         self.run = None
         self._disk.full = False
+        if self._replaceable and faults.strikes(faults.rates.long_absence):
+            milliseconds = faults.dice.uniform(100, 3_000)
         self._world.later(milliseconds * MILLISECOND, self.start)
 
     def stop_in_peace(self, process: Process) -> None:
-        for run in (self.run, self.zombie):
-            if run is not None and run.process is process:
+        for run in self.runs:
+            if run.process is process:
                 run.program.stop()
 
     def _launch(self, disk: Disk) -> Run:
-        process = Process(self.name)
+        process = Process(self.name, self._world.loop.resume)
         self._world.nodes_by_process[process] = self
         program = self._make(process, disk)
         run = Run(process, program, disk)
@@ -137,7 +149,6 @@ class Node:
             raise InvariantError(f"{self.name} stopped for good: {type(error).__name__}: {error}") from error
         if self.zombie is run:
             self.zombie = None
-            self._may_lag()
         else:
             self._failures = min(self._failures + 1, 6)
             self._go_down(self._world.faults.dice.uniform(1, 20) * 2**self._failures)

@@ -3,11 +3,13 @@
 A program is one run of one process; its memory is lost when it is killed. What outlives it is the node's (nodes.py).
 """
 
-from collections.abc import Callable, Coroutine
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from services.adapters.journal import Journal
+from services.adapters.ports import Append
 from services.domain.core import Core
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
 from services.gateway.commands import PREFIX_BITS, CommandBus, FrameLimits, RequestIds
@@ -18,11 +20,14 @@ from services.matcher.engine import MatcherEngine
 from services.order_history.service import order_history_shell
 from services.settlement.service import settlement_shell
 from services.shell.core_shell import CoreShell
+from services.shell.read_fence import ReadFence
 from services.simulation.audit.accounts import Contradiction
 from services.simulation.clock import SimulatedClock
-from services.simulation.database import SimulatedStore, Tables
+from services.simulation.database import SimulatedStore
 from services.simulation.disk import Disk, SimulatedDirectory
 from services.simulation.process import Process
+from services.simulation.tables import Tables
+from services.simulation.takeovers import TakeoverCheck
 from services.ubscore.core import UbsCore
 
 MAX_IN_FLIGHT: Final = 40
@@ -45,7 +50,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Shape:
-    """How one seed's exchange is laid out and configured."""
+    """How one seed's exchange is laid out and configured. standbys: names of the cores that have one."""
 
     account_shards: int
     matcher_shards: int
@@ -58,6 +63,9 @@ class Shape:
     snapshot_interval_ms: int
     frame_linger_s: float
     answer_timeout_s: float
+    standbys: tuple[str, ...]
+    takeover_after_s: float
+    max_pending_records: int
 
 
 class Ports(Protocol):
@@ -66,7 +74,10 @@ class Ports(Protocol):
     shape: Shape
     parts: Parts
 
-    def log(self, process: Process, on_append: Callable[[], None]) -> Any: ...
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+
+    def log(self, process: Process, on_append: Callable[[Sequence[Append]], None]) -> Any: ...
 
     def directory(self, process: Process, disk: Disk) -> SimulatedDirectory: ...
 
@@ -76,6 +87,9 @@ class Ports(Protocol):
 
     def draw(self, most: int) -> int:
         """A whole number from 0 to `most`."""
+
+    def count_takeover(self) -> None:
+        """A standby began to speak."""
 
 
 class Program(Protocol):
@@ -89,16 +103,18 @@ class Program(Protocol):
         """Ask it to end by itself."""
 
 
-def _nothing() -> None:
+def _nothing(_: Sequence[Append]) -> None:
     pass
 
 
 class CoreProgram:
-    """A core in its shell, on a journal."""
+    """A core in its shell, on a journal. fence: what readers of the core wait for."""
 
-    def __init__(self, ports: Ports, process: Process, disk: Disk, kind: str, shard: int) -> None:
+    def __init__(self, ports: Ports, process: Process, disk: Disk, kind: str, shard: int, *, standby: bool) -> None:
         shape, parts = ports.shape, ports.parts
         self.ready = False
+        self._takeovers = 0
+        self._count_takeover = ports.count_takeover
         self._disk = disk
         self._name = f"{kind}-{shard}"
         self._checks_flush = shape.flush_interval_s == 0
@@ -111,18 +127,26 @@ class CoreProgram:
             keep_snapshots=shape.keep_snapshots,
         )
         fresh, restore = fresh_core(ports, kind, shard)
+        log = ports.log(process, self._check_append)
+        self._check = TakeoverCheck(self._name, log, shape.takeover_after_s, ports.loop.time)
         self.shell = parts.core_shell(
             fresh,
             restore,
-            ports.log(process, self._check_flushed),
+            log,
             self.journal,
             ports.clock(),
             output_partitions(shape, kind, shard),
             snapshot_interval_ms=shape.snapshot_interval_ms,
+            on_applied=self._check.applied,
+            standby=standby,
+            takeover_after_s=shape.takeover_after_s,
+            max_pending_records=shape.max_pending_records,
         )
+        self.fence = ReadFence(log, self.shell.core.input, self.shell.applied)
 
     async def main(self) -> None:
         await self.shell.recover()
+        self._check.recovered()
         self.ready = True
         await self.shell.run()
         await self.journal.close()
@@ -130,8 +154,17 @@ class CoreProgram:
     def stop(self) -> None:
         self.shell.stop()
 
+    def _check_append(self, frames: Sequence[Append]) -> None:
+        """Called at every append to the log."""
+        self._check_flushed()
+        if self.shell.takeovers > self._takeovers:
+            self._takeovers = self.shell.takeovers
+            self._count_takeover()
+            if self.ready:
+                self._check.check(frames)
+
     def _check_flushed(self) -> None:
-        """Called at every append to the log: what caused it must be durable in the journal."""
+        """What causes an append must be durable in the journal."""
         unsynced = sum(len(file.unsynced) for file in self._disk.files.values())
         if self._checks_flush and (unsynced or self.journal.next_offset < self.shell.core.next_offset):
             raise Contradiction(f"{self._name} publishes what {unsynced} unsynced bytes of its journal caused")

@@ -14,7 +14,7 @@ from services.simulation.audit.auditor import Auditor, Promise
 from services.simulation.clients import FIRST_USER
 from services.simulation.faults import Counts
 from services.simulation.loop import SimulatedLoop
-from services.simulation.process import adopt
+from services.simulation.process import adopt, held
 from services.simulation.programs import Parts, Shape
 from services.simulation.users import User
 from services.simulation.world import PATIENCE_S, World
@@ -38,7 +38,7 @@ class Verdict(NamedTuple):
 def simulate(seed: int, steps: int, parts: Parts = _PRODUCTION) -> Verdict:
     """Run the world of `seed` for at least `steps` port operations, then let it come to rest and audit it."""
     dice = random.Random(seed)  # noqa: S311 - reproducible, not secret
-    loop = SimulatedLoop(adopt)
+    loop = SimulatedLoop(adopt, held)
     world = World(loop, dice, parts, steps)
     digest, sentence = "", ""
     try:

@@ -54,7 +54,7 @@ class User(Client):
                 outcome = await self.ask(make, executes(self.user_id), self._shards)
             except (Unknown, NotDone):
                 return None
-        self._check_reads(outcome)
+        await self._check_reads(outcome)
         return outcome
 
     async def _transfer(self, kind: type[TransferIn] | type[TransferOut], asset: str, amount: int) -> None:
@@ -143,12 +143,12 @@ class User(Client):
         ]
         await self._do(dice.choice(mistakes), stubborn=False)
 
-    def _check_reads(self, outcome: Any) -> None:
-        """Who was answered and reads ubscore then, sees the answer's effects."""
-        node = self.world.cores[self._shards[0]]
-        if not self.world.shows_answers(node):
+    async def _check_reads(self, outcome: Any) -> None:
+        """Who was answered and reads any instance of ubscore then, sees the answer's effects."""
+        core = await self.world.read_core(self._shards[0])
+        if core is None:
             return
-        account = self.world.core_of(node).state.accounts.get(self.user_id)
+        account = core.state.accounts.get(self.user_id)
         if isinstance(outcome.event, TransferCompleted | OrderAccepted):
             change = outcome.event.change
             if account is None or account.balances[change.asset].version < change.version:

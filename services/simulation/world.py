@@ -1,16 +1,18 @@
 """One simulated exchange: its processes, the nemesis that kills them, and the drain.
 
 Every port operation is a step. At any step the nemesis may have the process killed within the next moments, stop it
-in peace, or start a second instance of a core before the first is gone.
+in peace, freeze it, or start a second instance of a core before the first is gone. Some cores have a standby, which is
+treated no better.
 """
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from services.adapters.ports import Append
+from services.domain.errors import CoreUnavailable
 from services.domain.messages import decode_frame
-from services.domain.topics import BALANCE_OPERATIONS, ORDERS, TopicPartition
 from services.simulation.audit.accounts import Contradiction
 from services.simulation.broker import Broker, SimulatedLog
 from services.simulation.clock import SimulatedClock
@@ -36,6 +38,8 @@ PATIENCE_S: Final = 60.0
 def draw_shape(dice: random.Random) -> Shape:
     """The layout that a seed likes."""
     shards = dice.choice(((1, 1), (1, 1), (1, 2), (2, 1), (2, 2)))
+    cores = [f"ubscore-{shard}" for shard in range(shards[0])] + [f"matcher-{shard}" for shard in range(shards[1])]
+    standbys = dice.choice(([], cores, [core for core in cores if dice.random() < 0.5]))
     return Shape(
         account_shards=shards[0],
         matcher_shards=shards[1],
@@ -47,6 +51,9 @@ def draw_shape(dice: random.Random) -> Shape:
         snapshot_interval_ms=dice.choice((30, 200, 1_000, 60_000)),
         frame_linger_s=dice.choice((0.0, 0.0, 0.002)),
         answer_timeout_s=dice.choice((0.3, 1.0)),
+        standbys=tuple(standbys),
+        takeover_after_s=dice.choice((0.0, 0.02, 0.1, 0.1, 0.3)),
+        max_pending_records=dice.choice((1, 10, 1_000)),
     )
 
 
@@ -66,21 +73,33 @@ class World:
         self.enough = loop.create_future()
         self._steps = steps
         shape = self.shape
-        self.cores = [self._core("ubscore", shard) for shard in range(shape.account_shards)]
-        self.cores += [self._core("matcher", shard) for shard in range(shape.matcher_shards)]
+        shards = [("ubscore", shard) for shard in range(shape.account_shards)]
+        shards += [("matcher", shard) for shard in range(shape.matcher_shards)]
+        self.cores = [self._core(kind, shard) for kind, shard in shards]
+        self.standbys = {
+            f"{kind}-{shard}": self._core(kind, shard, standby=True)
+            for kind, shard in shards
+            if f"{kind}-{shard}" in shape.standbys
+        }
         self.projections = [self._projection(kind) for kind in ("settlement", "order_history")]
         self.gateways = [self._gateway(instance) for instance in range(shape.gateways)]
 
     @property
     def nodes(self) -> list[Node]:
-        return [*self.cores, *self.projections, *self.gateways]
+        return [*self.cores, *self.standbys.values(), *self.projections, *self.gateways]
 
-    def _core(self, kind: str, shard: int) -> Node:
+    def _core(self, kind: str, shard: int, *, standby: bool = False) -> Node:
         def make(process: Process, disk: Disk) -> CoreProgram:
-            return CoreProgram(self, process, disk, kind, shard)
+            return CoreProgram(self, process, disk, kind, shard, standby=standby)
 
-        topic = BALANCE_OPERATIONS if kind == "ubscore" else ORDERS
-        return Node(self, f"{kind}-{shard}", make, TopicPartition(topic, shard))
+        name = f"{kind}-{shard}"
+        return Node(
+            self,
+            f"standby of {name}" if standby else name,
+            make,
+            is_core=True,
+            replaceable=name in self.shape.standbys,
+        )
 
     def _projection(self, kind: str) -> Node:
         return Node(self, kind, lambda process, _: ProjectionProgram(self, process, kind))
@@ -90,7 +109,7 @@ class World:
 
     # Ports
 
-    def log(self, process: Process, on_append: Callable[[], None]) -> SimulatedLog:
+    def log(self, process: Process, on_append: Callable[[Sequence[Append]], None]) -> SimulatedLog:
         return SimulatedLog(self.broker, process, self.faults, self._step, on_append)
 
     def directory(self, process: Process, disk: Disk) -> SimulatedDirectory:
@@ -104,6 +123,9 @@ class World:
 
     def draw(self, most: int) -> int:
         return self.faults.dice.randint(0, most)
+
+    def count_takeover(self) -> None:
+        self.faults.counts.takeovers += 1
 
     def later(self, delay_s: float, callback: Callable[..., None], *args: Any) -> None:
         """Have something happen that no process does."""
@@ -123,11 +145,14 @@ class World:
             self.later(0.0, node.start_zombie)
         elif faults.strikes(rates.graceful_stop):
             self.later(0.0, node.stop_in_peace, process)
+        elif faults.strikes(rates.freeze):
+            self.later(0.0, node.freeze, process)
 
     def end_faults(self) -> None:
         """From now on nothing bad happens any more; what did is repaired."""
         self.faults.on = False
         for node in self.nodes:
+            node.thaw()
             node.retire_zombie()
             if node.run is not None:
                 node.run.disk.full = False
@@ -153,10 +178,12 @@ class World:
         for node in self.nodes:
             if node.run is None or not node.run.program.ready:
                 return f"{node.name} is not up: {node.last_error}"
-        for node in self.cores:
+        for node in (*self.cores, *self.standbys.values()):
             core = self.core_of(node)
             if core.next_offset < len(self.broker.frames(core.input)):
                 return f"{node.name} is at {core.next_offset} of {core.input}"
+            if not self._program(node).shell.all_said:
+                return f"{node.name} has not said everything"
         for node in self.projections:
             for shell in self._program(node).shells:
                 if shell.next_offset < len(self.broker.frames(shell.partition)):
@@ -171,12 +198,23 @@ class World:
         """The live core of a node that is up."""
         return self._program(node).shell.core
 
-    def shows_answers(self, node: Node) -> bool:
-        """Whether reads from this ubscore must see every answer that was given."""
-        run = node.run
-        if run is None or not run.program.ready or node.zombie is not None:
-            return False
-        return bool(run.program.shell.core.next_offset >= node.lags_until)
+    async def read_core(self, shard: int) -> Any:
+        """The core of an account shard as a reader finds it, at any of its instances; None when that does not answer.
+
+        What the reader was told before, it must find there: that is what the fence is for.
+        """
+        node = self.cores[shard]
+        instances = [*node.runs, *(self.standbys[node.name].runs if node.name in self.standbys else [])]
+        ready = [run for run in instances if run.program.ready]
+        if not ready:
+            return None
+        run = self.faults.dice.choice(ready)
+        task = run.process.spawn(run.program.fence.passed())
+        await asyncio.wait([task])
+        if task.cancelled() or isinstance(task.exception(), CoreUnavailable):
+            return None
+        task.result()
+        return run.program.shell.core
 
     def live_balances(self) -> dict[tuple[int, str], tuple[int, int, int]]:
         """What the cores hold: (user, asset) -> (available, reserved, version), fee accounts included."""
@@ -197,7 +235,8 @@ class World:
             fresh = fresh_core(self, kind, live.input.partition)[0]()
             for offset, data in enumerate(self.broker.frames(live.input)):
                 fresh.apply(decode_frame(live.input.topic, data), offset)
-            if fresh.digest() != live.digest():
-                raise Contradiction(f"{node.name}: a fresh fold of {live.input} gives another digest")
+            for instance in (node, *(self.standbys[name] for name in (node.name,) if name in self.standbys)):
+                if self.core_of(instance).digest() != fresh.digest():
+                    raise Contradiction(f"{instance.name}: a fresh fold of {live.input} gives another digest")
             digests.append(live.digest())
         return digests

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from services.simulation.loop import SimulatedLoop
-from services.simulation.process import adopt
+from services.simulation.process import adopt, held
 
 
 def run_in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
@@ -14,7 +14,7 @@ def run_in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Calla
 
     @functools.wraps(test)
     def run(*arguments: Any, **named: Any) -> None:
-        loop = SimulatedLoop(adopt)
+        loop = SimulatedLoop(adopt, held)
         try:
             loop.run_until_complete(test(*arguments, **named))
         finally:
