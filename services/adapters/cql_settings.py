@@ -10,6 +10,7 @@ from services.domain.errors import ConfigError
 KIB: Final = 1024
 
 Consistency = Literal["ONE", "LOCAL_ONE", "QUORUM", "LOCAL_QUORUM", "ALL"]
+_DATACENTER: Final = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,47}", re.ASCII)
 
 
@@ -47,6 +48,8 @@ class CqlSettings:
             raise ConfigError("the database's contact points are missing: name at least one host")
         if not _KEYSPACE.fullmatch(self.keyspace):
             raise ConfigError(f"{self.keyspace!r} is no keyspace: up to 48 small letters, digits and _, a letter first")
+        if self.local_datacenter is not None and not _DATACENTER.fullmatch(self.local_datacenter):
+            raise ConfigError(f"{self.local_datacenter!r} is no datacenter's name")
         if self.replication_factor < 1:
             raise ConfigError("the database's replication factor must be at least 1")
         if bool(self.username) != bool(self.password):

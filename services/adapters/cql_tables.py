@@ -115,6 +115,20 @@ TABLES: Final[dict[str, TableShape]] = {
     "api_keys_by_user": TableShape(("user_id", "created_ms", "api_key"), 1, 3),
 }
 
+COLUMN_TYPES: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        ("symbol", "asset_id", "kind", "reference", "event_id", "reader", "topic", "cid", "source", "api_key"), "text"
+    ),
+    **dict.fromkeys(("side", "order_type", "time_in_force", "status"), "tinyint"),
+    **dict.fromkeys(("month", "matcher_shard", "partition", "part", "code", "shard"), "int"),
+    **dict.fromkeys(("buyer_is_maker", "is_maker", "revoked"), "boolean"),
+    "day": "date",
+    "secret_encrypted": "blob",
+    "sequences": "frozen<map<text, bigint>>",
+    "scopes": "frozen<list<text>>",
+}
+"""By name, the same in every table; what is not named here is a bigint."""
+
 
 def month_of(time_ms: int) -> int:
     """The month, in UTC, as 100 * year + month: 202512."""

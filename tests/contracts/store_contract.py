@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
@@ -42,6 +43,17 @@ REPEATS: Final = (
 """Orders of two batches and of one that holds the events of both; each leaves what the two alone leave."""
 
 
+KEYS = {
+    "settled_trades": ("symbol", "trade_id"),
+    "user_balances": ("user_id", "asset_id"),
+    "balance_ledger": ("user_id", "asset_id", "seq"),
+    "active_orders": ("user_id", "order_id"),
+    "order_history": ("user_id", "created_ms", "order_id"),
+    "order_updates_stream": ("source", "sequence", "part"),
+    "order_statistics": ("user_id", "shard"),
+}
+
+
 class Store(ProjectionStore, QueryStore, AuditStore, KeyStore, Protocol):
     """Everything that an adapter offers."""
 
@@ -51,8 +63,8 @@ async def rows_of(table: AsyncIterator[R]) -> list[R]:
 
 
 async def tables_of(store: AuditStore) -> dict[str, list[Any]]:
-    """The content of the whole store but progress and keys."""
-    return {
+    """The content of the whole store but progress and keys, each table in the order of its key."""
+    tables: dict[str, list[Any]] = {
         "settled_trades": await rows_of(store.all_trades()),
         "user_balances": await rows_of(store.all_balances()),
         "balance_ledger": await rows_of(store.all_ledger()),
@@ -61,6 +73,9 @@ async def tables_of(store: AuditStore) -> dict[str, list[Any]]:
         "order_updates_stream": await rows_of(store.all_order_updates()),
         "order_statistics": await rows_of(store.all_statistics()),
     }
+    for name, rows in tables.items():
+        rows.sort(key=attrgetter(*KEYS[name]))
+    return tables
 
 
 class StoreContract:
@@ -193,7 +208,7 @@ class StoreContract:
         ledger = [ledger_row(seq=seq) for seq in range(1, 5_002)]
         async with self.open(tmp_path) as store:
             await store.write_settlement(settlement_batch(ledger=ledger, balances=[balance_row(version=5_001)]))
-            assert await rows_of(store.all_ledger()) == ledger
+            assert (await tables_of(store))["balance_ledger"] == ledger
 
     @pytest.mark.parametrize("order", REPEATS)
     @run_async
@@ -295,7 +310,7 @@ class StoreContract:
         async with self.open(tmp_path) as store:
             await store.write_history(history_batch(active=orders))
             await store.write_history(history_batch(2, closed=[(1001, 1011), (1002, 1001), (5, 5)]))
-            assert await rows_of(store.all_active_orders()) == [orders[0], *orders[2:]]
+            assert (await tables_of(store))["active_orders"] == [orders[0], *orders[2:]]
 
     @run_async
     async def test_statistics_of_known_and_unknown_keys_give_the_known(self, tmp_path: Path) -> None:

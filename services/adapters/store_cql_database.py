@@ -1,0 +1,100 @@
+"""The connection of the CQL store: opened when it is first needed, and only to a schema that is whole."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from services.adapters.cql_session import CqlSession
+from services.adapters.cql_settings import CqlSettings
+from services.adapters.schema_cql import migration_status, migrations
+from services.domain.errors import StoreError, StoreUnavailable
+
+VIEW: Final = "user_balances_by_user"
+_BASE: Final = "balance_ledger"
+
+
+class CqlDatabase:
+    """A keyspace of a database that speaks CQL. A constructor cannot wait, so the first call connects."""
+
+    def __init__(self, settings: CqlSettings) -> None:
+        self._settings = settings
+        self._session: CqlSession | None = None
+        self._opening: asyncio.Task[CqlSession] | None = None
+        self._queries = 0
+        self._closed = False
+
+    async def check(self) -> None:
+        """Connect, unless it is done, and ask something. Raises StoreError when the schema is not whole."""
+        session = await self._connected()
+        await _check_view(session)
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+        self._closed = True
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _connected(self) -> CqlSession:
+        """The session. Who asks while it is being opened waits for the same one, and fails with it."""
+        if self._session is not None:
+            return self._session
+        if self._closed:
+            raise StoreError(f"the store in keyspace {self._settings.keyspace} is closed")
+        if self._opening is None:
+            self._opening = asyncio.create_task(_open(self._settings))
+            self._opening.add_done_callback(self._opened)
+        return await asyncio.shield(self._opening)
+
+    def _opened(self, opening: asyncio.Task[CqlSession]) -> None:
+        self._opening = None
+        if not opening.cancelled() and opening.exception() is None:
+            self._session = opening.result()
+
+    @asynccontextmanager
+    async def _querying(self) -> AsyncIterator[CqlSession]:
+        """The session for a client's query. Raises StoreUnavailable when `max_queries` are under way."""
+        if self._queries >= self._settings.max_queries:
+            raise StoreUnavailable("database: too many queries at one time")
+        self._queries += 1
+        try:
+            yield await self._connected()
+        finally:
+            self._queries -= 1
+
+
+async def _open(settings: CqlSettings) -> CqlSession:
+    session = await CqlSession.open(settings)
+    try:
+        await _check_schema(session)
+        await session.use_keyspace()
+        await session.prepare_writes()
+        await _check_view(session)
+    except BaseException:
+        await session.close()
+        raise
+    return session
+
+
+async def _check_schema(session: CqlSession) -> None:
+    """Migrations that a newer program applied do no harm to an older one: they only add."""
+    status = await migration_status(session, migrations())
+    for one in status:
+        if one.applied is None:
+            raise StoreError(f"migration {one.name} is not applied: run `exchange schema apply`")
+        if one.problem and one.checksum is not None:
+            raise StoreError(one.problem)
+
+
+async def _check_view(session: CqlSession) -> None:
+    """The view is there, is of the ledger, and holds what the ledger held before there was a view."""
+    keyspace = session.settings.keyspace
+    text = "SELECT base_table_name FROM system_schema.views WHERE keyspace_name = ? AND view_name = ?"
+    if await session.query(text, keyspace, VIEW) != [(_BASE,)]:
+        raise StoreError(f"materialized view {keyspace}.{VIEW} of {_BASE} is missing")
+    text = "SELECT view_name FROM system.built_views WHERE keyspace_name = ? AND view_name = ?"
+    if not await session.query(text, keyspace, VIEW):
+        raise StoreUnavailable(f"materialized view {keyspace}.{VIEW} is still being built")
