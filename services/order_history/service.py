@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from services.adapters.ports import Clock, HistoryBatch, Log, ProjectionStore
+from services.adapters.ports import Clock, HistoryBatch, ProjectionStore
 from services.domain.messages import Frame, OrderRejected, decode_frame, decode_kind
 from services.domain.rows import ProgressRow
 from services.domain.topics import BALANCE_EVENTS, TopicPartition
 from services.order_history.projection import OrderHistory, statistics_shard
-from services.shell.projection_shell import ProjectionShell
+from services.shell.projection_shell import Done, Frames, ProjectionShell
 
 READER: Final = "order_history"
 
@@ -41,11 +41,12 @@ class HistoryProjection:
 
 def order_history_shell(
     partition: TopicPartition,
-    log: Log,
+    frames: Frames,
     store: ProjectionStore,
     clock: Clock,
     on_written: Callable[[HistoryBatch], None] | None = None,
+    done: Done | None = None,
 ) -> ProjectionShell[HistoryBatch]:
     """Order history of a partition of engine.outputs or balance.events."""
     projection = HistoryProjection(statistics_shard(partition), store)
-    return ProjectionShell(projection, partition, log, store, clock, on_written=on_written)
+    return ProjectionShell(projection, partition, frames, store, clock, on_written=on_written, done=done)

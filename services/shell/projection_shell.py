@@ -10,7 +10,7 @@ import functools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from services.adapters.ports import Clock, HistoryBatch, Log, ProjectionStore, SettlementBatch, StoredFrame
+from services.adapters.ports import Clock, HistoryBatch, ProjectionStore, SettlementBatch, StoredFrame
 from services.domain.core import SourceSequences
 from services.domain.errors import GapError, InvariantError, StoreUnavailable
 from services.domain.messages import Frame
@@ -31,6 +31,20 @@ WAITING: Final = "waiting for store"
 
 T = TypeVar("T")
 B = TypeVar("B", bound=SettlementBatch | HistoryBatch)
+
+
+class Frames(Protocol):
+    """Where a projection reads. Every `Log` is one."""
+
+    async def read(self, partition: TopicPartition, offset: int, max_frames: int = 256) -> list[StoredFrame]:
+        """Up to `max_frames` frames from `offset` on, in order; empty when there is none yet."""
+
+    async def wait(self, partition: TopicPartition, offset: int) -> None:
+        """Return once the frame at `offset` can be read. Cancel it to stop waiting."""
+
+
+Done = Callable[[TopicPartition, int], None]
+"""Told that the effects of every frame of a partition before an offset are in the store."""
 
 
 class Projection(Protocol[B]):
@@ -57,27 +71,30 @@ class ProjectionShell(Generic[B]):
     """One projection on one partition. While a batch is being written, the next one is folded.
 
     state: `RUNNING`, `WAITING` (the store does not answer), or "stopped: " and why; for the health endpoint.
-    on_written: told of every batch once it is in the store; for logs.
+    on_written: told of every batch once it is in the store; for logs. done: for whoever gave the frames and wants to
+    know how far they are done with.
     """
 
     def __init__(
         self,
         projection: Projection[B],
         partition: TopicPartition,
-        log: Log,
+        frames: Frames,
         store: ProjectionStore,
         clock: Clock,
         *,
         linger_s: float = LINGER_SECONDS,
         on_written: Callable[[B], None] | None = None,
+        done: Done | None = None,
     ) -> None:
         self.partition = partition
         self._projection = projection
-        self._log = log
+        self._frames = frames
         self._store = store
         self._clock = clock
         self._linger_s = linger_s
         self._on_written = on_written
+        self._done = done
         self._sequences = SourceSequences()
         self._offset = 0
         self._records = 0
@@ -145,7 +162,7 @@ class ProjectionShell(Generic[B]):
                     if not full:
                         await self._pause(lambda: self._clock.sleep(self._linger_s))
                 else:
-                    await self._pause(lambda: self._log.wait(self.partition, self._offset))
+                    await self._pause(lambda: self._frames.wait(self.partition, self._offset))
             if writing is not None:
                 await writing
         finally:
@@ -155,9 +172,9 @@ class ProjectionShell(Generic[B]):
                     await writing
 
     async def _take(self) -> None:
-        """Fold what the log has, up to the size of a batch."""
+        """Fold what is there, up to the size of a batch."""
         while self._records < MAX_RECORDS and not self._stopping:
-            frames = await self._log.read(self.partition, self._offset, READ_FRAMES)
+            frames = await self._frames.read(self.partition, self._offset, READ_FRAMES)
             if not frames:
                 return
             for stored in frames:
@@ -193,6 +210,8 @@ class ProjectionShell(Generic[B]):
         self.next_offset = batch.progress.next_offset
         self.written_batches += 1
         self.written_rows += sum(len(rows) for rows in batch[:-1])
+        if self._done is not None:
+            self._done(self.partition, self.next_offset)
         if self._on_written is not None:
             self._on_written(batch)
 

@@ -251,6 +251,20 @@ async def test_counters_and_hook_tell_what_was_written():
     assert (shell.written_batches, shell.written_rows, shell.store_retries) == (1, 8 + 6 + 1, 0)
 
 
+@run_async
+async def test_done_is_told_only_what_the_store_has():
+    events = balance_events([0, 0, 3])
+    log, store = await log_of(events, [], [1]), MemoryStore()
+    store.faults.extend(["", "", "before", "before"])
+    told: list[Any] = []
+
+    def done(partition: TopicPartition, next_offset: int) -> None:
+        told.append((partition, next_offset, store._progress["settlement", *EVENTS].next_offset))
+
+    await run_to_end([settlement_shell(0, log, store, HastyClock(), done=done)], log)
+    assert told == [(EVENTS, 2, 2)]
+
+
 # A store that does not answer
 
 
