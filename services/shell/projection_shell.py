@@ -1,7 +1,8 @@
-"""The loop that drives a projection: read frames, drop repeats, fold them into rows, write rows and position at once.
+"""The loop that drives a projection: read frames, drop repeats, fold them into rows, write rows and position.
 
-Where it stands is what the store says, and nothing else: the position is written in the transaction of the rows. A
-store that does not answer is asked again for ever; a hole in the stream stops it.
+Where it stands is what the store says, and nothing else: the position is written with the rows or, by a store without
+transactions, behind them (`ports.ProjectionStore` says why that is enough). A store that does not answer is asked again
+for ever; a hole in the stream stops it.
 """
 
 import asyncio
