@@ -2,11 +2,8 @@
 
 import asyncio
 import os
-import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +15,7 @@ from rich.console import Console
 from services.adapters.logs import Logs
 from services.cli.local_banner import base_url, show_banner
 from services.cli.local_guards import bound, describe, locked
+from services.cli.running import open_logs, signals
 from services.config import Settings, load_settings
 from services.domain.errors import ConfigError
 from services.runtime.credentials import read_credentials
@@ -58,7 +56,7 @@ def local(
     with (
         locked(data_dir),
         bound(settings.server.host, settings.server.port) as listener,
-        _logs(folder, settings) as logs,
+        open_logs(folder, settings) as logs,
     ):
         with logs.capturing_stdlib(logs.service("gateway")):
             failure = uvloop.run(_run(settings, data_dir, demo, logs, listener, console))
@@ -77,7 +75,7 @@ async def _run(
     from services.runtime.process import tune_process
 
     tune_process()
-    asked = _signals()
+    asked = signals()
     exchange = LocalExchange(settings, data_dir, logs=logs, demo=demo)
     failure = ""
     try:
@@ -121,29 +119,3 @@ async def _serve(exchange: Any, listener: socket.socket, data_dir: Path, asked: 
         task.cancel()
     await asyncio.gather(failing, stopping, return_exceptions=True)
     return failure
-
-
-def _signals() -> asyncio.Event:
-    """An event that the first SIGINT or SIGTERM sets. The second ends the process: what was acknowledged is durable."""
-    asked = asyncio.Event()
-
-    def handle() -> None:
-        if asked.is_set():
-            os._exit(130)
-        asked.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, handle)
-    return asked
-
-
-@contextmanager
-def _logs(folder: Path | None, settings: Settings) -> Iterator[Logs]:
-    try:
-        logs = Logs(folder, settings.log.level)
-    except OSError as error:
-        raise ConfigError(f"log folder {folder}: {error.strerror}") from error
-    try:
-        yield logs
-    finally:
-        logs.close()

@@ -27,10 +27,10 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 
 @contextmanager
-def bound(host: str, port: int) -> Iterator[socket.socket]:
+def bound(host: str, port: int, option: str = "--port") -> Iterator[socket.socket]:
     """A socket that is bound but does not listen yet: who connects too early is refused instead of left waiting.
 
-    Raises ConfigError when the address cannot be had.
+    Raises ConfigError when the address cannot be had. option: by which another port is chosen.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -45,7 +45,7 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
             listener.bind(address)
         except OSError as error:
             raise ConfigError(
-                f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; choose another with --port"
+                f"cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}; choose another with {option}"
             ) from error
         yield listener
 

@@ -69,7 +69,7 @@ class DatabaseSettings(msgspec.Struct, frozen=True, rename="camel"):
     password: Annotated[str, SECRET] = ""
     password_file: Annotated[str, TEXT] = ""
     """Holds the password, instead of `password`."""
-    request_timeout_ms: Annotated[int, DURATION] = msgspec.field(name="requestTimeout", default=10_000)
+    request_timeout_ms: Annotated[int, DURATION] = msgspec.field(name="requestTimeout", default=5_000)
     tls: TlsSettings = TlsSettings()
 
 

@@ -1,12 +1,14 @@
-"""From settings to open connections: the broker's, with what is secret read from the files that hold it."""
+"""From settings to open connections: broker and database, with what is secret read from the files that hold it."""
 
 import ssl
 from pathlib import Path
 from typing import Final
 
+from services.adapters.cql_settings import CqlSettings
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.log_kafka import KafkaLog
-from services.config import SaslSettings, Settings, TlsSettings
+from services.adapters.store_cql import CqlStore
+from services.config import DatabaseSettings, SaslSettings, Settings, TlsSettings
 from services.domain.errors import ConfigError
 
 MAX_SECRET_BYTES: Final = 64 * 1024
@@ -36,6 +38,29 @@ def kafka_settings(settings: Settings, client_id: str = "exchange") -> KafkaSett
 def open_log(settings: Settings, client_id: str = "exchange") -> KafkaLog:
     """The log. It connects when it is first asked. Raises ConfigError."""
     return KafkaLog(kafka_settings(settings, client_id))
+
+
+def cql_settings(settings: Settings) -> CqlSettings:
+    """How to reach the database. Raises ConfigError when hosts are missing, or a file cannot be read."""
+    database = settings.database
+    if not database.contact_points:
+        raise ConfigError("key `database.contactPoints` is missing: name at least one host of the database")
+    return CqlSettings(
+        contact_points=tuple(database.contact_points),
+        port=database.port,
+        local_datacenter=database.local_datacenter or None,
+        keyspace=database.keyspace,
+        replication_factor=database.replication_factor,
+        username=database.username or None,
+        password=_password(database, "database"),
+        tls=tls_context(database.tls, "database.tls"),
+        request_timeout_s=database.request_timeout_ms / 1000,
+    )
+
+
+def open_store(settings: Settings) -> CqlStore:
+    """The store. It connects when it is first asked. Raises ConfigError."""
+    return CqlStore(cql_settings(settings))
 
 
 def tls_context(settings: TlsSettings, key: str) -> ssl.SSLContext | None:
@@ -78,7 +103,7 @@ def read_secret(path: Path, key: str) -> str:
     return text
 
 
-def _password(given: SaslSettings, key: str) -> str | None:
+def _password(given: SaslSettings | DatabaseSettings, key: str) -> str | None:
     if given.password and given.password_file:
         raise ConfigError(f"keys `{key}.password` and `{key}.passwordFile`: give one of them")
     if given.password_file:

@@ -1,0 +1,89 @@
+"""The life of one process of the distributed form, from its start to its exit status."""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+import uvloop
+
+from services.adapters.logs import Logs, ServiceLog
+from services.cli.local_banner import base_url
+from services.cli.local_guards import bound, describe
+from services.cli.running import open_logs, signals
+from services.config import Settings
+from services.domain.errors import ConfigError
+
+
+def live(service: str, member: int, settings: Settings, make: Callable[[Logs], Any]) -> None:
+    """Make a process (see `runtime.distributed.process.Process`) and run it until a signal, or until it fails.
+
+    Its health is answered from the beginning. Logs go to stdout, or to files when LOG_DIR is set. A failure ends in
+    one sentence on stderr and status 1.
+    """
+    folder = Path(os.environ["LOG_DIR"]) if os.environ.get("LOG_DIR") else None
+    internal = settings.internal
+    with bound(internal.host, internal.port, "--internal-port") as listener, open_logs(folder, settings) as logs:
+        lines = logs.service(service.replace("-", "_"), member)
+        with logs.capturing_stdlib(lines):
+            failure = uvloop.run(_live(lambda: make(logs), listener, lines))
+        if failure:
+            lines.error("stopped", reason=failure)
+            print(f"exchange: stopped: {failure}", file=sys.stderr)
+            raise typer.Exit(1)
+
+
+async def _live(make: Callable[[], Any], listener: socket.socket, lines: ServiceLog) -> str:
+    """Returns the failure's sentence, empty when it was a signal."""
+    asked = signals()
+    from services.adapters.internal_server import InternalServer
+    from services.runtime.process import tune_process
+
+    process = make()
+    tune_process()
+    server = InternalServer(process.health, process.metrics.registry, process.core_reads)
+    await server.start(listener)
+    lines.info("starting", internal=base_url(listener))
+    failure = ""
+    try:
+        failure = await _until_told(process, asked, lines)
+    except ConfigError:
+        await process.stop()
+        raise
+    except Exception as error:
+        failure = describe(error)
+    lines.info("stopping")
+    try:
+        await process.stop()
+    except Exception as error:
+        failure = failure or f"while stopping: {describe(error)}"
+    await server.close()
+    if not failure:
+        lines.info("stopped")
+    return failure
+
+
+async def _until_told(process: Any, asked: asyncio.Event, lines: ServiceLog) -> str:
+    """Start it, and return when it was told to stop, or with the sentence of what stopped it."""
+    starting, stopping = asyncio.create_task(process.start()), asyncio.create_task(asked.wait())
+    await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait([starting])
+        return ""
+    try:
+        starting.result()
+        lines.info("ready")
+        failing = asyncio.create_task(process.wait_failed())
+        await asyncio.wait([failing, stopping], return_when=asyncio.FIRST_COMPLETED)
+        if failing.done():
+            return describe(failing.exception() or "it ended by itself")
+        failing.cancel()
+        await asyncio.gather(failing, return_exceptions=True)
+        return ""
+    finally:
+        stopping.cancel()

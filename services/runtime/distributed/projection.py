@@ -1,0 +1,103 @@
+"""A projection as a process: the partitions that its group gives it, folded into the database."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from services.adapters.frames_faust import FaustFrames
+from services.adapters.internal_server import Health
+from services.adapters.logs import Logs
+from services.adapters.ports import Clock, ProjectionStore
+from services.config import Settings
+from services.domain.errors import LogError, StoreUnavailable
+from services.domain.topics import TopicPartition
+from services.runtime.connections import kafka_settings, open_log, open_store
+from services.runtime.distributed.process import STOPPING, ProcessParts
+from services.runtime.topics import topic_partitions
+from services.runtime.watched import watch_projections
+from services.shell.projection_member import ProjectionMember, stored_position
+from services.shell.projection_shell import RUNNING, WAITING, Done, Frames, ProjectionShell
+
+READY_STATES: Final = (RUNNING, WAITING)
+"""Without the store it waits, and nothing is lost: to start it again would not help."""
+
+
+class ProjectionPlace(NamedTuple):
+    """What a shell is made of."""
+
+    partition: TopicPartition
+    frames: Frames
+    store: ProjectionStore
+    clock: Clock
+    done: Done
+
+
+class ProjectionKind(NamedTuple):
+    """Which projection it is. reader: its name in the store. topics: whose partitions it folds."""
+
+    service: str
+    reader: str
+    topics: Sequence[str]
+    shell: Callable[[ProjectionPlace], ProjectionShell[Any]]
+
+
+class ProjectionProcess:
+    """`Process` of one member of a projection's group."""
+
+    core_reads = None
+
+    def __init__(self, kind: ProjectionKind, member: int, settings: Settings, logs: Logs) -> None:
+        self._kind = kind
+        self._parts = parts = ProcessParts(kind.service, member, settings, logs)
+        self.name, self.metrics = parts.name, parts.metrics
+        self._kafka = kafka_settings(settings, self.name)
+        self._partitions = topic_partitions(settings)
+        self._store = open_store(settings)
+        self._member: ProjectionMember | None = None
+        # Only for numbers, and to wait for the topics: frames come through the group.
+        self._log = open_log(settings, f"{self.name}-ends")
+        watch_projections(parts.metrics, self._shells, parts.watch_ends(self._log))
+
+    async def health(self) -> Health:
+        member = self._member
+        states = self._parts.states(member.state if member is not None else "")
+        if member is not None:
+            states |= {f"{self.name} {partition}": shell.state for partition, shell in member.shells.items()}
+        return Health(all(state in READY_STATES for state in states.values()), states)
+
+    async def start(self) -> None:
+        parts, kind = self._parts, self._kind
+        store = self._store
+        await parts.insist(self._find_topics, "the log", LogError)
+        await parts.insist(store.check, "the store", StoreUnavailable)
+        group = f"{self._kafka.topic_prefix}{kind.reader}"
+        position = stored_position(store, kind.reader)
+        frames = FaustFrames(self._kafka, group, self.name, kind.topics, position)
+
+        def make_shell(partition: TopicPartition) -> ProjectionShell[Any]:
+            return kind.shell(ProjectionPlace(partition, frames, store, parts.clock, frames.done))
+
+        self._member = ProjectionMember(frames, make_shell)
+        parts.tasks.spawn(self.name, self._member.run())
+        parts.state = RUNNING
+
+    async def wait_failed(self) -> None:
+        await self._parts.tasks.wait_failed()
+
+    async def stop(self) -> None:
+        parts = self._parts
+        parts.state = STOPPING
+        parts.tasks.let_end()
+        if self._member is not None and not parts.tasks.failed:
+            self._member.stop()
+            await parts.tasks.end(self.name)
+        await parts.end()
+        await self._log.close()
+        await self._store.close()
+
+    async def _find_topics(self) -> None:
+        """Raises LogError when a topic has fewer partitions than there are shards."""
+        for topic in self._kind.topics:
+            await self._log.end(TopicPartition(topic, self._partitions[topic] - 1))
+
+    def _shells(self) -> Iterable[ProjectionShell[Any]]:
+        return list(self._member.shells.values()) if self._member is not None else []
