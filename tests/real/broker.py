@@ -81,9 +81,10 @@ class Broker(Server):
             password=PASSWORD,
         )
         self._properties.write_text(text)
-        scram = f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]"
-        tool = ("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(self._properties))
-        self._run_to_the_end(*tool, "--add-scram", scram)
+        if not (folder / "data" / "meta.properties").exists():
+            scram = f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]"
+            tool = ("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(self._properties))
+            self._run_to_the_end(*tool, "--add-scram", scram)
 
     def _main(self) -> Sequence[str]:
         return "kafka.Kafka", str(self._properties)

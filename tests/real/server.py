@@ -22,6 +22,8 @@ class Server:
         self._name = name
         self._jars = jars
         self._options = options
+        self.detached = False
+        """Whether it goes on when whoever started it ends, or Ctrl-C is pressed there."""
         self._output = folder / "output.txt"
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +31,10 @@ class Server:
     def start(self) -> None:
         """Start it, and return once it answers a client."""
         with self._output.open("ab") as output:
-            self._process = subprocess.Popen(self._java(*self._main()), stdout=output, stderr=subprocess.STDOUT)
+            command = self._java(*self._main())
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=self.detached
+            )
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         while not self._answers():
             if self.process.poll() is not None:
