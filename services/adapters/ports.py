@@ -241,11 +241,12 @@ class KeyStore(Protocol):
     async def keys_of(self, user_id: int) -> list[ApiKeyRow]:
         """Oldest first."""
 
+    def all_keys(self) -> AsyncIterator[ApiKeyRow]:
+        """In any order; for backups."""
+
 
 class BackupStore(ProjectionStore, AuditStore, KeyStore, Protocol):
     """What a backup reads, and what a restore writes as its projections do, with rows and a position of its own."""
-
-    def all_keys(self) -> AsyncIterator[ApiKeyRow]: ...
 
 
 class BalanceView(NamedTuple):

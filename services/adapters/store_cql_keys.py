@@ -1,5 +1,6 @@
 """API keys in a CQL database. Secrets arrive encrypted."""
 
+from collections.abc import AsyncIterator
 from typing import Final
 
 from services.adapters.cql_batches import batches
@@ -27,3 +28,8 @@ class CqlKeys(CqlDatabase):
         names = await (await self._connected()).query(_NAMES, user_id)
         found = [await self.get_key(name) for (name,) in names]
         return [row for row in found if row is not None]
+
+    async def all_keys(self) -> AsyncIterator[ApiKeyRow]:
+        async for page in (await self._connected()).pages(KEYS.select):
+            for values in page:
+                yield KEYS.make(values)

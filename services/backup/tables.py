@@ -6,10 +6,12 @@ Then the balances, then the ledger: settlement leaves out the ledger of versions
 led to a balance must be in the backup when the balance is.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from services.adapters.ports import BackupStore, HistoryBatch, SettlementBatch
+from services.domain.errors import StoreUnavailable
 from services.domain.rows import (
     ApiKeyRow,
     BalanceRow,
@@ -20,6 +22,10 @@ from services.domain.rows import (
     SettledTradeRow,
     StatisticsRow,
 )
+
+_ATTEMPTS: Final = 12
+_FIRST_BACKOFF_S: Final = 0.1
+_LAST_BACKOFF_S: Final = 10.0
 
 
 class Table(NamedTuple):
@@ -51,20 +57,33 @@ async def write_rows(store: BackupStore, table: Table, rows: Sequence[Any], prog
     """Put rows back, as a batch of their own that ends with `progress`; writing them twice does no harm.
 
     Orders come without their updates, and so are older than whatever is folded from the log afterwards: the log has
-    the last word.
+    the last word. Raises StoreUnavailable when the store does not take them for a long time.
     """
     if table.batch is None:
         for row in rows:
-            await store.put_key(row)
+            await _insist(lambda row=row: store.put_key(row))  # type: ignore[misc]
     elif table.batch is SettlementBatch:
-        await store.write_settlement(_settlement(progress, **{table.column: rows}))
+        await _insist(lambda: store.write_settlement(_settlement(progress, **{table.column: rows})))
     else:
-        await store.write_history(_history(progress, **{table.column: rows}))
+        await _insist(lambda: store.write_history(_history(progress, **{table.column: rows})))
 
 
 async def write_progress(store: BackupStore, progress: ProgressRow) -> None:
     """A position without rows."""
-    await store.write_settlement(_settlement(progress))
+    await _insist(lambda: store.write_settlement(_settlement(progress)))
+
+
+async def _insist(write: Callable[[], Awaitable[None]]) -> None:
+    """A restore writes faster than anybody else: a store that has too much of it is asked again."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            await write()
+        except StoreUnavailable:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            await asyncio.sleep(min(_LAST_BACKOFF_S, _FIRST_BACKOFF_S * 2**attempt))
+        else:
+            return
 
 
 def _settlement(progress: ProgressRow, **rows: Sequence[Any]) -> SettlementBatch:

@@ -1,11 +1,12 @@
 """What backups are made of and restored into, opened: the local form's folder, or the distributed form's parts."""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from services.adapters.files import FileDirectory, FolderLock
+from services.adapters.internal_client import RemoteCore
 from services.adapters.journal_format import decode_snapshot, snapshot_offset
 from services.adapters.kafka_bases import read_bases, write_bases
 from services.adapters.kafka_settings import KafkaSettings
@@ -16,9 +17,13 @@ from services.adapters.store_sqlite import SqliteStore
 from services.backup.create import Source
 from services.backup.layout import Layout
 from services.backup.restore import Destination
+from services.config import Settings
 from services.domain.errors import BackupError, ConfigError
 from services.domain.topics import TopicPartition
+from services.runtime.connections import kafka_settings, open_log, open_store
+from services.runtime.credentials import secrets_of
 from services.runtime.layout import LOG_FILE, STORE_FILE
+from services.runtime.topics import apply_settings
 from services.shell.shell_snapshot import ShellSnapshot, decode_shell_snapshot, encode_shell_snapshot
 
 LOCAL: Final = Layout(1, 1)
@@ -106,7 +111,7 @@ async def local_destination(data_dir: Path) -> AsyncIterator[Destination]:
     try:
         store = SqliteStore(data_dir / STORE_FILE)
         try:
-            with journal_folders(data_dir) as journals:
+            async with journal_folders(data_dir) as journals:
                 yield Destination(LOCAL, SqliteTopics(data_dir / LOG_FILE), store, journals)
         finally:
             await store.close()
@@ -114,8 +119,8 @@ async def local_destination(data_dir: Path) -> AsyncIterator[Destination]:
         lock.release()
 
 
-@contextlib.contextmanager
-def journal_folders(data_dir: Path) -> Iterator[Callable[[str], Directory]]:
+@contextlib.asynccontextmanager
+async def journal_folders(data_dir: Path) -> AsyncIterator[Callable[[str], Directory]]:
     """Gives the folder of each core's journal, as its process would find it."""
     opened: dict[str, FileDirectory] = {}
 
@@ -124,4 +129,64 @@ def journal_folders(data_dir: Path) -> Iterator[Callable[[str], Directory]]:
             opened[source] = FileDirectory(data_dir / source)
         return opened[source]
 
-    yield folder
+    try:
+        yield folder
+    finally:
+        for directory in opened.values():
+            await directory.close()
+
+
+@contextlib.asynccontextmanager
+async def distributed_source(settings: Settings) -> AsyncIterator[Source]:
+    """The processes that the settings name, asked over their internal API. Raises ConfigError."""
+    async with contextlib.AsyncExitStack() as stack:
+        cores = {name: await stack.enter_async_context(core) for name, core in remote_cores(settings).items()}
+        log, store = open_log(settings, "exchange-backup"), open_store(settings)
+        stack.push_async_callback(log.close)
+        stack.push_async_callback(store.close)
+        yield Source(layout_of(settings), log, store, {name: core.snapshot for name, core in cores.items()})
+
+
+@contextlib.asynccontextmanager
+async def distributed_destination(settings: Settings, data_dir: Path | None) -> AsyncIterator[Destination]:
+    """Topics, which are made when missing, and tables that `exchange schema apply` has made.
+
+    data_dir: a folder for the journals of all cores; None: each is restored on its own volume.
+    """
+    await apply_settings(settings)
+    topics = KafkaTopics(kafka_settings(settings, "exchange-restore"), settings.broker.replication)
+    async with contextlib.AsyncExitStack() as stack:
+        store = open_store(settings)
+        stack.push_async_callback(store.close)
+        journals = None if data_dir is None else await stack.enter_async_context(journal_folders(data_dir))
+        yield Destination(layout_of(settings), topics, store, journals)
+
+
+def layout_of(settings: Settings) -> Layout:
+    """How many shards the settings want."""
+    return Layout(settings.ubscore.shards, settings.matcher.shards)
+
+
+def remote_cores(settings: Settings) -> dict[str, contextlib.AbstractAsyncContextManager[RemoteCore]]:
+    """By source, the core with all of its instances. Raises ConfigError when an address or the secret is missing."""
+    return {name: _closing(name, urls, settings) for name, urls in core_addresses(settings).items()}
+
+
+def core_addresses(settings: Settings) -> dict[str, list[str]]:
+    """By source, where its instances answer. Raises ConfigError when one has no address."""
+    layout = layout_of(settings)
+    addresses = [*settings.ubscore.addresses, *settings.matcher.addresses]
+    if len(addresses) != len(layout.sources):
+        raise ConfigError(
+            "keys `ubscore.addresses` and `matcher.addresses`: want a list of URLs for each shard of the cores"
+        )
+    return dict(zip(layout.sources, addresses, strict=True))
+
+
+@contextlib.asynccontextmanager
+async def _closing(name: str, urls: Sequence[str], settings: Settings) -> AsyncIterator[RemoteCore]:
+    core = RemoteCore(name, urls, secrets_of(settings).internal_token)
+    try:
+        yield core
+    finally:
+        await core.close()

@@ -58,7 +58,7 @@ async def restore(target: BackupTarget, name: str, layout: Layout, folder: Path)
     folder.mkdir(exist_ok=True)
     store = SqliteStore(folder / "store.sqlite3")
     try:
-        with journal_folders(folder) as journals:
+        async with journal_folders(folder) as journals:
             to = Destination(layout, SqliteTopics(folder / "log.sqlite3"), store, journals)
             return await restore_backup(open_backup(target, name), to, quiet)
     finally:
@@ -166,7 +166,7 @@ async def _dies(target: BackupTarget, name: str, layout: Layout, folder: Path, l
     folder.mkdir()
     store, left, note = SqliteStore(folder / "store.sqlite3"), [life], ProgressRow(READER, name, 0, 0, {})
     try:
-        with journal_folders(folder) as journals:
+        async with journal_folders(folder) as journals:
             topics = _MortalTopics(folder / "log.sqlite3", left, done)
             to = Destination(layout, topics, _Mortal(store, left, done), journals)
             await restore_backup(open_backup(target, name), to, quiet)
