@@ -101,10 +101,14 @@ class Standby:
     @property
     def due_in_s(self) -> float | None:
         """When it will have to take over if nothing is heard until then; None when nothing is missing."""
+        since = self._silent_since
+        return None if since is None else since + self._takeover_after_s - asyncio.get_running_loop().time()
+
+    @property
+    def _silent_since(self) -> float | None:
+        """Since when the active has said nothing new although it should have; None when nothing is missing."""
         oldest = self._pending.oldest
-        if oldest is None:
-            return None
-        return max(oldest, self._heard_new_at) + self._takeover_after_s - asyncio.get_running_loop().time()
+        return None if oldest is None else max(oldest, self._heard_new_at)
 
     @property
     def is_due(self) -> bool:
@@ -119,10 +123,11 @@ class Standby:
                 self._pending.add(output, now)
 
     async def hears_nobody(self) -> bool:
-        """Whether it is still due once it has read all that the output partitions hold now."""
+        """Whether it has heard nothing once it has read all that the output partitions hold now."""
+        since = self._silent_since
         for partition, progress in self._read.items():
             await progress.reached(await self._log.end(partition))
-        return self.is_due
+        return since is not None and self._silent_since == since
 
     def take_over(self) -> list[Output]:
         """Speak from now on. Returns what it kept, to be said first."""

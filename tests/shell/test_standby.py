@@ -213,6 +213,34 @@ async def test_standby_active_is_slow_but_alive_keeps_silent() -> None:
     assert _says_what(log, expected)
 
 
+class _SlowToSayTheEnd(MemoryLog):
+    """A log that takes its time to say where balance.events ends."""
+
+    delay_s = 0.0
+
+    async def end(self, partition: TopicPartition) -> int:
+        end = await super().end(partition)
+        if partition == EVENTS:
+            await asyncio.sleep(self.delay_s)
+        return end
+
+
+@run_in_virtual_time
+async def test_standby_hears_the_active_while_it_looks_waits_anew() -> None:
+    """What it read before it heard that is no evidence of a silence since then."""
+    log, expected = _SlowToSayTheEnd(), await _undisturbed(8)
+    await fill(log, 8)
+    standby = await _Life(log, standby=True).start()
+    log.delay_s = TAKEOVER_S + 2
+    await asyncio.sleep(TAKEOVER_S + 1)
+    await log.say(EVENTS, "ubscore-0", 1, said(expected, EVENTS)[:1])
+    await asyncio.sleep(TAKEOVER_S + 2)
+    assert standby.shell.role == "standby", "the active spoke, and where the log ends was not asked since"
+    await asyncio.sleep(TAKEOVER_S + 2)
+    assert standby.shell.role == "active"
+    assert _says_what(log, expected)
+
+
 @run_in_virtual_time
 async def test_standby_starts_far_behind_an_active_says_nothing() -> None:
     log = MemoryLog()
