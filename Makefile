@@ -4,6 +4,7 @@
 VENV     := .venv
 BIN      := $(VENV)/bin
 DATA_DIR ?= ./data
+UP_DIR   ?= $(DATA_DIR)/distributed
 HOST     ?= 127.0.0.1
 PORT     ?= 3001
 # A particular interpreter, such as `make run PYTHON=/opt/python3.12/bin/python3`.
@@ -12,7 +13,7 @@ PYTHON   ?=
 PYTEST   ?= -n auto --dist loadscope
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench clean
+.PHONY: help run up down demo test lint bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,8 +21,15 @@ help: ## Say what there is
 run: $(VENV)/.installed ## Start the exchange with demo assets and users on HOST:PORT (127.0.0.1:3001), data in DATA_DIR (./data)
 	@exec $(BIN)/exchange local --demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
 
-demo: $(VENV)/.installed ## Play the whole story against the exchange that `make run` started
-	@exec $(BIN)/exchange demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
+up: $(VENV)/.installed ## Start the distributed form, with a real broker and database, on HOST:PORT, data in UP_DIR (DATA_DIR/distributed)
+	@exec $(BIN)/python -m tests.real.up $(UP_DIR) --host $(HOST) --port $(PORT)
+
+down: $(VENV)/.installed ## Stop what `make up` started, and keep its data; CLEAN=1 removes it
+	@exec $(BIN)/python -m tests.real.up $(UP_DIR) --down $(if $(CLEAN),--clean)
+
+demo: $(VENV)/.installed ## Play the whole story against the exchange that `make run` or `make up` started
+	@exec $(BIN)/exchange demo --host $(HOST) --port $(PORT) \
+	    --data-dir $(if $(wildcard $(UP_DIR)/running.json),$(UP_DIR),$(DATA_DIR))
 
 test: lint ## Check everything: style, types, layers, unit, contract, simulation and end-to-end tests
 	$(BIN)/pytest $(PYTEST)

@@ -1,12 +1,13 @@
 """The life of one process of the distributed form, from its start to its exit status."""
 
 import asyncio
+import logging
 import os
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 import uvloop
@@ -17,6 +18,8 @@ from services.cli.local_guards import bound, describe
 from services.cli.running import open_logs, signals
 from services.config import Settings
 from services.domain.errors import ConfigError
+
+_TALKATIVE: Final = ("aiokafka", "cassandra", "faust", "mode", "services.adapters.frames_faust_app")
 
 
 def live(service: str, member: int, settings: Settings, make: Callable[[Logs], Any]) -> None:
@@ -29,12 +32,20 @@ def live(service: str, member: int, settings: Settings, make: Callable[[Logs], A
     internal = settings.internal
     with bound(internal.host, internal.port, "--internal-port") as listener, open_logs(folder, settings) as logs:
         lines = logs.service(service.replace("-", "_"), member)
+        _quieten_libraries(settings)
         with logs.capturing_stdlib(lines):
             failure = uvloop.run(_live(lambda: make(logs), listener, lines))
         if failure:
             lines.error("stopped", reason=failure)
             print(f"exchange: stopped: {failure}", file=sys.stderr)
             raise typer.Exit(1)
+
+
+def _quieten_libraries(settings: Settings) -> None:
+    """What they say about every connection and every step of a group is for whoever asked for everything."""
+    if settings.log.level != "debug":
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.WARNING)
 
 
 async def _live(make: Callable[[], Any], listener: socket.socket, lines: ServiceLog) -> str:

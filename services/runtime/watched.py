@@ -18,12 +18,13 @@ class Ends(Protocol):
     """Knows where partitions end, without asking anybody."""
 
     def end_now(self, partition: TopicPartition) -> int | None:
-        """None when that is not known."""
+        """None when that is not known yet; whoever asks wants to know it from then on."""
 
 
 def watch_core(metrics: Metrics, shell: CoreShell[Any], journal: Journal, ends: Ends) -> None:
     """How far a core is behind its input, who it is among its instances, and the state of its journal."""
     source = shell.core.source
+    ends.end_now(shell.core.input)
     _watch_lag(metrics, ends, lambda: [(source, shell.core.input, shell.core.next_offset)])
     for name, documentation, value in (
         ("snapshot_age_seconds", "Since the last snapshot, or the start.", lambda: shell.snapshot_age_ms / 1000),

@@ -37,7 +37,7 @@ class Stack:
 
     broker, database: used, and left running, when given; else it has its own. prefix: of topics, and the keyspace's
     name, so that several share them. standby: one of each core shard. supervised: what ends without being told to is
-    started again, as Kubernetes does. settings: more of exchange.yaml, by section.
+    started again, as Kubernetes does. detached: processes go on when this one ends. settings: more of exchange.yaml.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Stack:
         prefix: str = "trading",
         port: int = 0,
         host: str = "127.0.0.1",
-        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self.config = folder / "exchange.yaml"
@@ -97,6 +97,11 @@ class Stack:
     def server(self, name: str) -> Any:
         """A process, the broker or the database, by its name."""
         return {BROKER: self.broker, DATABASE: self.database}.get(name) or self.processes[name]
+
+    @property
+    def stop_order(self) -> list[str]:
+        """The processes as they are to be stopped: no new orders first, then the cores, then who follows them."""
+        return [name for service in _STOP_ORDER for name in self.processes if name.startswith(service)]
 
     def _own(self, server: Any, detached: bool) -> Any:
         server.detached = detached
@@ -142,9 +147,9 @@ class Stack:
         prefix: str,
         shards: Mapping[str, int],
         addresses: Mapping[str, list[list[str]]],
-        more: Mapping[str, Mapping[str, Any]],
+        more: Mapping[str, Any],
     ) -> None:
-        config: dict[str, dict[str, Any]] = {
+        config: dict[str, Any] = {
             "broker": {"bootstrapServers": [self.broker.address], "topicPrefix": f"{prefix}."},
             "database": {
                 "contactPoints": [self.database.host],
@@ -159,27 +164,37 @@ class Stack:
         for service, count in shards.items():
             config[service] = {"shards": count, "addresses": addresses[service]}
         for section, values in more.items():
-            config[section] = config.get(section, {}) | dict(values)
+            config[section] = config[section] | values if section in config else values
         # JSON is YAML.
         self.config.write_text(json.dumps(config, indent=2) + "\n")
 
     # Its life
 
     def start(self) -> None:
-        """Start all that does not run, in the order in which an operator does; return when all of it is ready."""
+        """Start all that does not run, each when what it stands on is there; return when all of it is ready."""
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda server: None if _runs(server) else server.start(), self._owned))
-            for applied in pool.map(self._apply, ("topics", "schema")):
-                assert applied.returncode == 0, applied.stdout + applied.stderr
-        for process in self.processes.values():
-            if not process.is_running:
-                process.start()
+            for done in (pool.submit(self._start_on_broker), pool.submit(self._start_database)):
+                done.result()
+        self.restart(*self.processes)
         self.wait_ready()
         if self._supervisor is not None:
             self._supervisor.start()
 
-    def _apply(self, what: str) -> Any:
-        return run(what, "apply", "--config", self.config)
+    def _start_on_broker(self) -> None:
+        """The broker, the topics, and the cores, which need no database."""
+        if self.broker in self._owned:
+            self.restart(BROKER)
+        self._apply("topics")
+        self.restart(*[name for name in self.processes if name.startswith(("ubscore", "matcher"))])
+
+    def _start_database(self) -> None:
+        if self.database in self._owned:
+            self.restart(DATABASE)
+        self._apply("schema")
+
+    def _apply(self, what: str) -> None:
+        applied = run(what, "apply", "--config", self.config)
+        assert applied.returncode == 0, applied.stdout + applied.stderr
 
     def wait_ready(self, *names: str, within_s: float = READY_WITHIN_SECONDS) -> None:
         """Return when these processes, or all of them, say that they are ready."""
@@ -220,11 +235,7 @@ class Stack:
         """Ask all processes to stop in order, gateways first; then end broker and database. Returns exit statuses."""
         if self._supervisor is not None:
             self._supervisor.end()
-        statuses = {}
-        for service in _STOP_ORDER:
-            for name, process in self.processes.items():
-                if name.startswith(service) and process.is_running:
-                    statuses[name] = process.stop()
+        statuses = {name: self.processes[name].stop() for name in self.stop_order if self.processes[name].is_running}
         self.end()
         return statuses
 

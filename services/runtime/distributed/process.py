@@ -102,4 +102,4 @@ class ProcessParts:
     def _wait_for(self, state: str) -> None:
         if state != self.state:
             self.state = state
-            self.lines.warning("waiting", reason=state)
+            self.lines.info("waiting", reason=state)

@@ -1,5 +1,6 @@
 """A projection as a process: the partitions that its group gives it, folded into the database."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -19,6 +20,8 @@ from services.shell.projection_shell import RUNNING, WAITING, Done, Frames, Proj
 
 READY_STATES: Final = (RUNNING, WAITING)
 """Without the store it waits, and nothing is lost: to start it again would not help."""
+
+_LOOK_SECONDS: Final = 0.02
 
 
 class ProjectionPlace(NamedTuple):
@@ -55,7 +58,8 @@ class ProjectionProcess:
         self._member: ProjectionMember | None = None
         # Only for numbers, and to wait for the topics: frames come through the group.
         self._log = open_log(settings, f"{self.name}-ends")
-        watch_projections(parts.metrics, self._shells, parts.watch_ends(self._log))
+        self._ends = parts.watch_ends(self._log)
+        watch_projections(parts.metrics, self._shells, self._ends)
 
     async def health(self) -> Health:
         member = self._member
@@ -74,10 +78,13 @@ class ProjectionProcess:
         frames = FaustFrames(self._kafka, group, self.name, kind.topics, position)
 
         def make_shell(partition: TopicPartition) -> ProjectionShell[Any]:
+            self._ends.end_now(partition)
             return kind.shell(ProjectionPlace(partition, frames, store, parts.clock, frames.done))
 
-        self._member = ProjectionMember(frames, make_shell)
-        parts.tasks.spawn(self.name, self._member.run())
+        self._member = member = ProjectionMember(frames, make_shell)
+        parts.tasks.spawn(self.name, member.run())
+        parts.state = "joining its group"
+        await parts.tasks.run_beside(_joined(member))
         parts.state = RUNNING
 
     async def wait_failed(self) -> None:
@@ -101,3 +108,8 @@ class ProjectionProcess:
 
     def _shells(self) -> Iterable[ProjectionShell[Any]]:
         return list(self._member.shells.values()) if self._member is not None else []
+
+
+async def _joined(member: ProjectionMember) -> None:
+    while member.state not in READY_STATES:  # noqa: ASYNC110  nobody announces it
+        await asyncio.sleep(_LOOK_SECONDS)
