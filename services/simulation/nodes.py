@@ -29,8 +29,8 @@ class Run:
 class Node:
     """A process that the supervisor keeps running. make: a new program, given its process and disk.
 
-    is_core: only cores have disks and zombies. replaceable: somebody else does its work while it is down, so at times
-    it stays down for long. run: the present run, None while it is down. zombie: a second one beside it.
+    may_double: whether it has zombies. replaceable: somebody else does its work while it is down, so at times it stays
+    down for long. run: the present run, None while it is down. zombie: a second one beside it.
     """
 
     def __init__(
@@ -39,13 +39,13 @@ class Node:
         name: str,
         make: Callable[[Process, Disk], Program],
         *,
-        is_core: bool = False,
+        may_double: bool = False,
         replaceable: bool = False,
     ) -> None:
         self._world = world
         self.name = name
         self._make = make
-        self._is_core = is_core
+        self._may_double = may_double
         self._replaceable = replaceable
         self._disk = Disk(world.faults)
         self.run: Run | None = None
@@ -67,7 +67,7 @@ class Node:
 
     def start_zombie(self) -> None:
         """A second instance, on a copy of the disk or on an empty one. One of the two will be killed soon."""
-        if not self._is_core or self.zombie is not None or self.run is None:
+        if not self._may_double or self.zombie is not None or self.run is None:
             return
         faults = self._world.faults
         faults.counts.zombies += 1

@@ -58,6 +58,9 @@ class Tables:
             self.land(write)
 
     def apply_settlement(self, batch: SettlementBatch) -> None:
+        """Write a batch in one transaction; nothing when it was written before, and more."""
+        if self._is_late(batch.progress):
+            return
         for trade in batch.trades:
             self.trades.setdefault((trade.symbol, trade.trade_id), trade)
         for balance in batch.balances:
@@ -69,6 +72,9 @@ class Tables:
         self._stand(batch.progress)
 
     def apply_history(self, batch: HistoryBatch) -> None:
+        """As `apply_settlement`."""
+        if self._is_late(batch.progress):
+            return
         self.active.update(((row.user_id, row.order_id), row) for row in batch.active)
         for key in batch.closed:
             self.active.pop(key, None)
@@ -76,6 +82,10 @@ class Tables:
         self.updates.update(((row.source, row.sequence, row.part), row) for row in batch.updates)
         self.statistics.update(((row.user_id, row.shard), row) for row in batch.statistics)
         self._stand(batch.progress)
+
+    def _is_late(self, row: ProgressRow) -> bool:
+        stored = self.progress.get((row.reader, row.topic, row.partition))
+        return stored is not None and stored.next_offset > row.next_offset
 
     def _stand(self, row: ProgressRow) -> None:
         self.progress[row.reader, row.topic, row.partition] = row

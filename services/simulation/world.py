@@ -97,12 +97,12 @@ class World:
             self,
             f"standby of {name}" if standby else name,
             make,
-            is_core=True,
+            may_double=True,
             replaceable=name in self.shape.standbys,
         )
 
     def _projection(self, kind: str) -> Node:
-        return Node(self, kind, lambda process, _: ProjectionProgram(self, process, kind))
+        return Node(self, kind, lambda process, _: ProjectionProgram(self, process, kind), may_double=True)
 
     def _gateway(self, instance: int) -> Node:
         return Node(self, f"gateway-{instance}", lambda process, _: GatewayProgram(self, process, instance))
