@@ -23,6 +23,7 @@ SESSION_TIMEOUT_S: Final = 6.0
 _HEARTBEAT_S: Final = 2.0
 _REQUEST_TIMEOUT_S: Final = 9.0
 """At least: it must be more than the session's."""
+_METADATA_MS: Final = 3_000
 _YEAR_S: Final = 365 * 86_400.0
 _QUEUED_FRAMES: Final = 64
 """In faust, between the fetcher and the agent: the buffers behind it are counted in bytes."""
@@ -198,6 +199,8 @@ def _options(settings: KafkaSettings, member: str) -> dict[str, Any]:
         "broker_max_poll_interval": _YEAR_S,
         "broker_max_poll_records": _FETCHED_FRAMES,
         "consumer_max_fetch_size": settings.fetch_bytes,
+        # Brokers that just started may not know all partitions: the group's leader looks again, and deals anew.
+        "consumer_metadata_max_age_ms": _METADATA_MS,
         # A place that is not on the log is an error, never another place.
         "consumer_auto_offset_reset": "none",
         "consumer_group_instance_id": member,
