@@ -8,6 +8,7 @@ from services.domain.messages import Frame, decode_frame
 from services.domain.rows import ProgressRow
 from services.domain.topics import BALANCE_EVENTS, TopicPartition
 from services.settlement.postings import Postings
+from services.settlement.reconciliation import Reconciliation
 from services.shell.projection_shell import Done, Frames, ProjectionShell
 
 READER: Final = "settlement"
@@ -44,8 +45,26 @@ def settlement_shell(
     clock: Clock,
     on_written: Callable[[SettlementBatch], None] | None = None,
     done: Done | None = None,
+    reconciliation: Reconciliation | None = None,
 ) -> ProjectionShell[SettlementBatch]:
-    """Settlement of account shard `shard`."""
-    partition = TopicPartition(BALANCE_EVENTS, shard)
-    projection = SettlementProjection(store)
-    return ProjectionShell(projection, partition, frames, store, clock, on_written=on_written, done=done)
+    """Settlement of account shard `shard`, and beside it the comparison of what it writes.
+
+    reconciliation: for whoever wants to see its numbers.
+    """
+    comparing = reconciliation or Reconciliation(store, clock)
+
+    def written(batch: SettlementBatch) -> None:
+        comparing.written(batch)
+        if on_written is not None:
+            on_written(batch)
+
+    return ProjectionShell(
+        SettlementProjection(store),
+        TopicPartition(BALANCE_EVENTS, shard),
+        frames,
+        store,
+        clock,
+        on_written=written,
+        done=done,
+        beside=comparing.run,
+    )

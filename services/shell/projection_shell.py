@@ -8,7 +8,7 @@ for ever; a hole in the stream stops it.
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from services.adapters.ports import Clock, HistoryBatch, ProjectionStore, SettlementBatch, StoredFrame
@@ -73,7 +73,8 @@ class ProjectionShell(Generic[B]):
 
     state: `RUNNING`, `WAITING` (the store does not answer), or "stopped: " and why; for the health endpoint.
     on_written: told of every batch once it is in the store; for logs. done: for whoever gave the frames and wants to
-    know how far they are done with.
+    know how far they are done with. beside: runs as long as the shell follows its partition; when it fails, so does
+    the shell.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class ProjectionShell(Generic[B]):
         linger_s: float = LINGER_SECONDS,
         on_written: Callable[[B], None] | None = None,
         done: Done | None = None,
+        beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self.partition = partition
         self._projection = projection
@@ -96,6 +98,7 @@ class ProjectionShell(Generic[B]):
         self._linger_s = linger_s
         self._on_written = on_written
         self._done = done
+        self._beside = beside
         self._sequences = SourceSequences()
         self._offset = 0
         self._records = 0
@@ -123,7 +126,7 @@ class ProjectionShell(Generic[B]):
         """
         try:
             await self._recover()
-            await self._follow()
+            await self._follow_beside()
         except StoreUnavailable:
             # Only when asked to stop: what the store did not take is folded again after the next start.
             if not self._stopping:
@@ -144,6 +147,19 @@ class ProjectionShell(Generic[B]):
         if progress is not None:
             self._offset = self.next_offset = progress.next_offset
             self._sequences = SourceSequences(dict(progress.sequences))
+
+    async def _follow_beside(self) -> None:
+        tasks = [asyncio.create_task(self._follow())]
+        if self._beside is not None:
+            tasks.append(asyncio.create_task(self._beside()))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in done:
+            task.result()
 
     async def _follow(self) -> None:
         writing: asyncio.Task[None] | None = None

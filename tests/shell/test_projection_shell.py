@@ -15,6 +15,7 @@ from services.domain.orders import OrderStatus
 from services.domain.rows import ProgressRow
 from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS, TopicPartition
 from services.order_history.service import order_history_shell
+from services.settlement.reconciliation import PAUSE_SECONDS
 from services.settlement.service import settlement_shell
 from services.shell.projection_shell import LINGER_SECONDS, RUNNING, WAITING, ProjectionShell
 from tests.contracts.store_contract import tables_of
@@ -274,7 +275,7 @@ async def test_store_that_does_not_answer_is_asked_again_ever_more_slowly():
     store.faults.extend(["", "", *["before"] * 10])
     shell = settlement_shell(0, log, store, clock)
     await run_to_end([shell], log)
-    assert [pause for pause in clock.slept if pause != LINGER_SECONDS] == [
+    assert [pause for pause in clock.slept if pause not in (LINGER_SECONDS, PAUSE_SECONDS)] == [
         0.05,
         0.1,
         0.2,
