@@ -76,6 +76,11 @@ class FaustFrames:
         """Those that can be read now."""
         return sorted(self._buffers)
 
+    @property
+    def held(self) -> int:
+        """Frames in memory whose effects are not stored; bounded for each partition."""
+        return sum(buffer.frames for buffer in self._buffers.values())
+
     # For the projections
 
     async def read(self, partition: TopicPartition, offset: int, max_frames: int = 256) -> list[StoredFrame]:

@@ -30,7 +30,7 @@ class ProjectionMember:
 
     def __init__(self, frames: GroupFrames, make_shell: Callable[[TopicPartition], ProjectionShell[Any]]) -> None:
         self.shells: dict[TopicPartition, ProjectionShell[Any]] = {}
-        self._frames = frames
+        self.frames = frames
         self._make_shell = make_shell
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._failed: asyncio.Future[None] | None = None
@@ -38,17 +38,17 @@ class ProjectionMember:
     @property
     def state(self) -> str:
         """`RUNNING` when all is well, else what the group or the first shell in trouble waits for."""
-        states = [self._frames.state, *(shell.state for shell in self.shells.values())]
+        states = [self.frames.state, *(shell.state for shell in self.shells.values())]
         return next((state for state in states if state != RUNNING), RUNNING)
 
     async def run(self) -> None:
         """Be a member until `stop`. Raises what stopped a shell or the stream."""
         self._failed = asyncio.get_running_loop().create_future()
-        member = asyncio.create_task(self._frames.run(self._start, self._end))
+        member = asyncio.create_task(self.frames.run(self._start, self._end))
         try:
             await asyncio.wait([member, self._failed], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._frames.stop()
+            self.frames.stop()
             await asyncio.wait([member])
         if self._failed.done():
             self._failed.result()
@@ -56,7 +56,7 @@ class ProjectionMember:
 
     def stop(self) -> None:
         """Let the shells write what they have folded, and `run` return."""
-        self._frames.stop()
+        self.frames.stop()
 
     def _start(self, partition: TopicPartition) -> None:
         shell = self.shells[partition] = self._make_shell(partition)

@@ -22,8 +22,10 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from services.adapters.clock import SystemClock
 from services.adapters.frames_faust import NO_STORE
 from services.adapters.frames_faust_app import SESSION_TIMEOUT_S
+from services.adapters.frames_faust_buffer import MAX_FRAMES
 from services.adapters.kafka_bases import write_bases
 from services.adapters.kafka_settings import KafkaSettings
+from services.adapters.log_kafka import KafkaLog
 from services.adapters.ports import SettlementBatch
 from services.adapters.store_sqlite import SqliteStore
 from services.domain.errors import GapError, StoreError, StoreUnavailable
@@ -33,14 +35,14 @@ from services.domain.topics import BALANCE_EVENTS, TopicPartition
 from services.settlement.service import READER, settlement_shell
 from services.shell.projection_member import ProjectionMember
 from services.shell.projection_shell import RUNNING, WAITING
-from tests.contracts.store_contract import tables_of
+from tests.contracts.store_contract import rows_of, tables_of
 from tests.real.broker import PASSWORD, USER, Broker
 from tests.support.aio import run_async
 from tests.support.feed import Feed, folded
 from tests.support.kafka import make_partitions
 from tests.support.processes import ROOT, environment
 from tests.support.projection_program import settlement_member
-from tests.support.streams import Balances
+from tests.support.streams import Balances, frames
 
 P = TopicPartition(BALANCE_EVENTS, 0)
 Q = TopicPartition(BALANCE_EVENTS, 1)
@@ -219,10 +221,10 @@ async def test_store_that_refuses_ends_the_member_and_the_next_life_skips_nothin
 async def test_hole_in_the_offsets_stops_with_the_position(settings: KafkaSettings, tmp_path: Path) -> None:
     """A transaction's end has an offset of its own, which nobody gets."""
     balances = Balances()
-    frames = [encode_frame("ubscore-0", number + 1, [balances.deposit()]) for number in range(2)]
+    said = [encode_frame("ubscore-0", number + 1, [balances.deposit()]) for number in range(2)]
     producer = AIOKafkaProducer(bootstrap_servers=list(settings.bootstrap_servers), transactional_id="makes-a-hole")
     await producer.start()
-    for data in frames:
+    for data in said:
         async with producer.transaction():
             await producer.send_and_wait(settings.topic(P.topic), data, partition=0)
     await producer.stop()
@@ -285,9 +287,9 @@ async def test_database_restored_from_an_older_backup_settlement_rewinds(
 ) -> None:
     feed, store = Feed(settings, [P]), SqliteStore(tmp_path / "store")
     older = SqliteStore(tmp_path / "older")
-    for target, frames in ((older, 40), (store, 100)):
+    for target, number in ((older, 40), (store, 100)):
         async with _member(settlement_member(settings, "0", target)) as task:
-            await _reach(target, {P: frames}, (task,))
+            await _reach(target, {P: number}, (task,))
     assert await _position(older, P) < await _position(store, P)
     async with _member(settlement_member(settings, "0", older)) as task:
         await _check(feed, older, task)
@@ -335,6 +337,29 @@ async def test_store_away_it_waits_says_so_and_goes_on(settings: KafkaSettings, 
         store.away = False
         await _check(feed, store, task)
         assert member.shells[P].repeated_records == 0
+    await store.close()
+
+
+@run_async
+async def test_store_away_while_much_comes_memory_is_bounded_and_the_group_kept(
+    settings: KafkaSettings, tmp_path: Path
+) -> None:
+    log, store, balances = KafkaLog(settings), _FaultyStore(tmp_path / "store"), Balances()
+    number = MAX_FRAMES + 2_000
+    member = settlement_member(settings, "0", store)
+    async with _member(member) as task:
+        await _until(lambda: len(member.shells) == 2, task)
+        shell, store.away = member.shells[P], True
+        await log.append(frames(P, "ubscore-0", [balances.deposit() for _ in range(number)], [1] * number))
+        await _until(lambda: member.frames.held == MAX_FRAMES, task)
+        # Nobody takes anything for longer than a session.
+        await asyncio.sleep(SESSION_TIMEOUT_S + 1)
+        assert member.frames.held == MAX_FRAMES
+        store.away = False
+        await _reach(store, {P: number}, (task,))
+        assert (member.shells[P], shell.repeated_records) == (shell, 0), "it was ours all the time"
+    assert [row.version for row in await rows_of(store.all_balances())] == [number]
+    await log.close()
     await store.close()
 
 
