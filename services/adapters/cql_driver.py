@@ -39,23 +39,23 @@ def store_error(error: BaseException, doing: str) -> StoreError:
 
 
 class IdempotentRetry(RetryPolicy):  # type: ignore[misc] # the driver has no types
-    """Ask another node, or the same once more, when a statement does no harm a second time. Else tell who asked."""
+    """Ask once more, the same node or another, when a statement does no harm a second time. Else tell who asked."""
 
     def on_read_timeout(self, query: Any, *_: Any, retry_num: int, **__: Any) -> Any:
-        return self._again(query, retry_num)
+        return self._again(query, retry_num, self.RETRY)
 
     def on_write_timeout(self, query: Any, *_: Any, retry_num: int, **__: Any) -> Any:
-        return self._again(query, retry_num)
+        return self._again(query, retry_num, self.RETRY)
 
     def on_unavailable(self, query: Any, *_: Any, retry_num: int, **__: Any) -> Any:
-        return self._again(query, retry_num)
+        return self._again(query, retry_num, self.RETRY_NEXT_HOST)
 
     def on_request_error(self, query: Any, *_: Any, retry_num: int, **__: Any) -> Any:
-        return self._again(query, retry_num)
+        return self._again(query, retry_num, self.RETRY_NEXT_HOST)
 
-    def _again(self, query: Any, retries: int) -> Any:
+    def _again(self, query: Any, retries: int, how: int) -> Any:
         if query is not None and query.is_idempotent and retries < RETRIES:
-            return self.RETRY_NEXT_HOST, None
+            return how, None
         return self.RETHROW, None
 
 

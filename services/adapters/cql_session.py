@@ -16,7 +16,6 @@ from services.adapters.cql_batches import Batch
 from services.adapters.cql_driver import make_cluster, store_error
 from services.adapters.cql_encoding import delete_text, insert_text
 from services.adapters.cql_settings import CqlSettings
-from services.adapters.cql_tables import TABLES
 from services.domain.errors import StoreError
 
 Rows = list[tuple[Any, ...]]
@@ -74,7 +73,10 @@ class CqlSession:
         """Connect, without a keyspace."""
         cluster = make_cluster(settings)
         try:
-            return cls(settings, cluster, await asyncio.to_thread(cluster.connect))
+            session = await asyncio.to_thread(cluster.connect)
+            # What `prepare` waits; the driver has no setting for it.
+            session._default_timeout = settings.request_timeout_s
+            return cls(settings, cluster, session)
         except Exception as error:
             await asyncio.to_thread(cluster.shutdown)
             raise store_error(error, f"cannot connect to {', '.join(settings.contact_points)}") from error
@@ -87,12 +89,6 @@ class CqlSession:
         """Address the settings' keyspace from here on."""
         keyspace = self.settings.keyspace
         await self._in_thread(functools.partial(self._session.set_keyspace, keyspace), f"keyspace {keyspace}")
-
-    async def prepare_writes(self) -> None:
-        """Prepare what `write` executes. The tables must be there."""
-        for table in TABLES:
-            for deletes, text in ((False, insert_text(table)), (True, delete_text(table))):
-                self._row_statements[table, deletes] = (await self._prepare(text)).query_id
 
     async def run(self, text: str, values: Sequence[Any] = (), timeout_s: float | None = None) -> Rows:
         """Execute a statement that may not be repeated: schema, or on condition. Values as %s in the text."""
@@ -127,6 +123,7 @@ class CqlSession:
         failed: list[StoreError] = []
         async with asyncio.TaskGroup() as group:
             for batch in batches:
+                await self._prepare_rows(batch)
                 await self._slots.acquire()
                 if failed:
                     self._slots.release()
@@ -135,6 +132,13 @@ class CqlSession:
                 writing.add_done_callback(lambda _: self._slots.release())
         if failed:
             raise failed[0]
+
+    async def _prepare_rows(self, batch: Batch) -> None:
+        """Know the statements that are not known yet."""
+        wanted = {(statement.table, statement.deletes) for statement in batch.statements}
+        for table, deletes in wanted - self._row_statements.keys():
+            prepared = await self._prepare(delete_text(table) if deletes else insert_text(table))
+            self._row_statements[table, deletes] = prepared.query_id
 
     async def _write(self, batch: Batch, failed: list[StoreError]) -> None:
         try:

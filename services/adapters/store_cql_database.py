@@ -71,7 +71,6 @@ async def _open(settings: CqlSettings) -> CqlSession:
     try:
         await _check_schema(session)
         await session.use_keyspace()
-        await session.prepare_writes()
         await _check_view(session)
     except BaseException:
         await session.close()

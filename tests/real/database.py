@@ -91,11 +91,18 @@ _CONFIGURATION: Final[dict[str, Any]] = {
     "counter_cache_size": "0MiB",
     "file_cache_size": "64MiB",
     "concurrent_reads": 8,
-    "concurrent_writes": 8,
-    "concurrent_materialized_view_writes": 8,
+    # Each waits until its write is on the disk, and one sync serves all that wait.
+    "concurrent_writes": 128,
+    "concurrent_materialized_view_writes": 64,
     "concurrent_compactors": 1,
     "compaction_throughput": "64MiB/s",
     "cdc_enabled": False,
+    # The machine may be busy with other tests, and batches are as large as ours are.
+    "read_request_timeout": "20s",
+    "range_request_timeout": "20s",
+    "write_request_timeout": "20s",
+    "request_timeout": "20s",
+    "batch_size_warn_threshold": "50KiB",
 }
 
 

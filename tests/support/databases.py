@@ -56,7 +56,14 @@ def new_keyspace() -> str:
 
 def cql_settings(database: Database, keyspace: str) -> CqlSettings:
     """How to reach a database of the tests."""
-    return CqlSettings(contact_points=(database.host,), port=database.port, keyspace=keyspace)
+    # The machine may be busy with other tests.
+    return CqlSettings(
+        contact_points=(database.host,),
+        port=database.port,
+        keyspace=keyspace,
+        request_timeout_s=30,
+        connect_timeout_s=30,
+    )
 
 
 def empty_tables(database: Database, keyspace: str) -> None:
