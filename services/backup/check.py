@@ -10,7 +10,7 @@ import msgspec
 from services.adapters.backup_target import BackupTarget
 from services.adapters.ports import StoredFrame
 from services.backup.create import Watch
-from services.backup.cut import Captured, Cut, CutCore, causal_cut
+from services.backup.cut import Captured, Cut, causal_cut
 from services.backup.layout import Layout
 from services.backup.manifest import (
     CHECKSUM_BYTES,
@@ -25,6 +25,7 @@ from services.backup.manifest import (
 )
 from services.backup.stream import decode_chunks
 from services.backup.tables import BY_NAME
+from services.domain.core import Core
 from services.domain.errors import BackupError, ExchangeError
 from services.domain.topics import TopicPartition
 from services.shell.shell_snapshot import ShellSnapshot, decode_shell_snapshot
@@ -43,7 +44,7 @@ class Listed(NamedTuple):
 class Held(NamedTuple):
     """A backup that holds together: its cores, folded to where the log is cut, and the cut."""
 
-    cores: list[CutCore]
+    cores: list[Core]
     cut: Cut
 
 

@@ -6,25 +6,13 @@ hold together.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from services.adapters.ports import StoredFrame
 from services.domain.core import Core
 from services.domain.errors import GapError, InvariantError
 from services.domain.messages import decode_frame, decode_header
 from services.domain.topics import TopicPartition
-
-
-class CutCore(Core, Protocol):
-    """A core that knows what it said and heard."""
-
-    @property
-    def said(self) -> dict[TopicPartition, int]:
-        """The last sequence that it said to each output partition; absent when it said nothing."""
-
-    @property
-    def heard(self) -> dict[str, int]:
-        """The last sequence that it applied of every sequenced source; absent when there was none."""
 
 
 class Captured(NamedTuple):
@@ -43,7 +31,7 @@ class Cut(NamedTuple):
     """Frames that are left out."""
 
 
-def causal_cut(cores: Sequence[CutCore], tails: Mapping[TopicPartition, Captured]) -> Cut:
+def causal_cut(cores: Sequence[Core], tails: Mapping[TopicPartition, Captured]) -> Cut:
     """Fold `cores` as far as the tails hold together, and say where to cut each partition.
 
     cores: all of them, restored from their snapshots; afterwards each stands where its input is cut. tails: of every
@@ -88,7 +76,7 @@ Said = Mapping[str, dict[TopicPartition, int]]
 """By source and partition, the last sequence."""
 
 
-def _fold(core: CutCore, walk: "_Walk", said: Said) -> bool:
+def _fold(core: Core, walk: "_Walk", said: Said) -> bool:
     """Have a core apply all that counts by now. Returns whether there was anything."""
     before = core.next_offset
     while _counts(walk, said):
@@ -107,7 +95,7 @@ def _counts(walk: "_Walk", said: Said) -> bool:
     return frame.first_sequence + len(frame.records) - 1 <= said[frame.source].get(walk.partition, 0)
 
 
-def _check_heard(core: CutCore, said: Said) -> None:
+def _check_heard(core: Core, said: Said) -> None:
     for source, last in core.heard.items():
         if source not in said:
             raise InvariantError(f"{core.source} has heard {source}, which is none of the cores in this backup")

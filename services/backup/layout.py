@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from services.backup.cut import CutCore
+from services.domain.core import Core
 from services.domain.topics import (
     BALANCE_EVENTS,
     BALANCE_OPERATIONS,
@@ -61,14 +61,14 @@ class Layout(NamedTuple):
         )
         return [TopicPartition(own, shard), *(partition for partition in self.partitions if partition.topic == others)]
 
-    def fresh(self, source: str) -> CutCore:
+    def fresh(self, source: str) -> Core:
         """An empty core."""
         shard = int(source.rpartition("-")[2])
         if source == ubscore_source(shard):
             return UbsCore(shard, self.account_shards)
         return MatcherEngine(shard, self.account_shards)
 
-    def restore(self, source: str, data: bytes) -> CutCore:
+    def restore(self, source: str, data: bytes) -> Core:
         """A core from its own snapshot. Raises JournalError when that is of another shard, or of other numbers."""
         fresh = self.fresh(source)
         return restore_same_shard(fresh, type(fresh).restore, data)

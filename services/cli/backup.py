@@ -1,19 +1,17 @@
 """`exchange backup`: make, list, verify and restore backups of either form."""
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from services.cli.bars import bars
 from services.config import Settings, load_settings
 from services.domain.errors import ConfigError
 
@@ -66,7 +64,7 @@ def create(
         async with source as opened:
             return await create_backup(opened, at, __version__, time.time_ns() // 1_000_000, watch)
 
-    with _bars() as watch:
+    with bars() as watch:
         manifest = asyncio.run(run(watch))
     print(f"Made {manifest.name} in {at.url}: {len(manifest.files)} files, {_size(manifest.bytes)}.")
     print("The API keys in it are sealed with the exchange's secret key, which is not in it: keep that elsewhere.")
@@ -98,7 +96,7 @@ def list_command(config: Config = None, target: Target = "") -> None:
 def verify(name: Name = "", config: Config = None, target: Target = "") -> None:
     """Read a whole backup: every checksum, and whether cores, tables and log hold together."""
     backup = _open(name, _target(target, _settings(config)))
-    with _bars() as watch:
+    with bars() as watch:
         backup.check_files(watch)
         held = backup.hold_together(watch)
     print(f"{backup.manifest.name} is whole: {len(backup.manifest.files)} files, {_size(backup.manifest.bytes)}.")
@@ -147,7 +145,7 @@ def restore(
         async with destination as to:
             return await restore_backup(backup, to, watch)
 
-    with _bars() as watch:
+    with bars() as watch:
         restored = asyncio.run(run(watch))
     print(f"Restored {backup.manifest.name}: {restored.frames:,} frames, {restored.rows:,} rows.")
     print(f"Frames that came while it was made, and are left out: {restored.dropped:,}.")
@@ -174,21 +172,6 @@ def _open(name: str, target: Any) -> Any:
     from services.backup.check import newest_backup, open_backup
 
     return open_backup(target, name) if name else newest_backup(target)
-
-
-@contextlib.contextmanager
-def _bars() -> Iterator[Any]:
-    """A bar for everything that is told of."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-
-        def watch(what: str, done: int, whole: int | None) -> None:
-            if what not in tasks:
-                tasks[what] = progress.add_task(what, total=whole)
-            progress.update(tasks[what], completed=done, total=whole)
-
-        yield watch
 
 
 def _size(count: float) -> str:

@@ -37,6 +37,14 @@ class Core(Protocol):
     def next_offset(self) -> int:
         """The offset of the first frame that it has not applied."""
 
+    @property
+    def said(self) -> dict[TopicPartition, int]:
+        """The last sequence that it said to each output partition; absent when it said nothing."""
+
+    @property
+    def heard(self) -> dict[str, int]:
+        """The last sequence that it applied of every sequenced source; absent when there was none."""
+
     def apply(self, frame: Frame[Any], offset: int) -> list[Output]:
         """Apply the frame at `offset` and return what to say, at most one Output a partition.
 

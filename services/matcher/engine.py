@@ -77,13 +77,13 @@ class MatcherEngine:
 
     @property
     def said(self) -> dict[TopicPartition, int]:
-        """The last sequence that it said to each output partition; absent when it said nothing."""
+        """See `Core.said`."""
         reports = {TopicPartition(BALANCE_OPERATIONS, n): last for n, last in enumerate(self._report_sequences)}
         return {partition: last for partition, last in {self._results_to: self.sequence, **reports}.items() if last}
 
     @property
     def heard(self) -> dict[str, int]:
-        """The last sequence that it applied of every sequenced source; absent when there was none."""
+        """See `Core.heard`."""
         return dict(self._sources.last)
 
     @property

@@ -68,12 +68,12 @@ class UbsCore:
 
     @property
     def said(self) -> dict[TopicPartition, int]:
-        """The last sequence that it said to each output partition; absent when it said nothing."""
+        """See `Core.said`."""
         return dict(self.state.said)
 
     @property
     def heard(self) -> dict[str, int]:
-        """The last sequence that it applied of every sequenced source; absent when there was none."""
+        """See `Core.heard`."""
         return dict(self.state.sequences.last)
 
     def apply(self, frame: Frame[Any], offset: int) -> list[Output]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from services.adapters.ports import StoredFrame
-from services.backup.cut import CutCore
+from services.domain.core import Core
 from services.domain.messages import CancelOrder, PlaceOrder, decode_frame, encode_frame
 from services.domain.orders import OrderType, SelfTradePrevention, Side, TimeInForce
 from services.domain.topics import (
@@ -52,7 +52,7 @@ class Flow:
         self.dice = dice
         self.account_shards = account_shards
         self.log: dict[TopicPartition, list[bytes]] = {p: [] for p in partitions(account_shards, matcher_shards)}
-        self.cores: list[CutCore] = fresh_cores(account_shards, matcher_shards)
+        self.cores: list[Core] = fresh_cores(account_shards, matcher_shards)
         self._unsaid: dict[tuple[str, TopicPartition], list[tuple[int, list[Any]]]] = {}
         self._orders = 0
         *assets, btc, eth = instruments()

@@ -22,7 +22,7 @@ from services.domain.messages import decode_frame
 from services.domain.rows import ProgressRow
 from services.domain.topics import TopicPartition
 from services.runtime.backups import SqliteTopics, journal_folders
-from services.verify.books import Recount, check_sums, check_zero_sum, compare_tables
+from services.verify.whole import verify_store
 from tests.backup.exchange import Exchange, Feeder, exchange
 from tests.contracts.log_contract import read_all
 from tests.support.aio import run_async
@@ -66,11 +66,8 @@ async def restore(target: BackupTarget, name: str, layout: Layout, folder: Path)
 
 
 async def check_tables(running: Exchange) -> None:
-    recount = Recount(running.log, running.store, *running.layout)
-    checks = await recount.run()
-    checks += await compare_tables(recount.tables, running.store)
-    checks += [check_sums(recount.tables), *check_zero_sum(recount.tables)]
-    assert [check for check in checks if not check.ok] == []
+    found = verify_store(running.log, running.store, *running.layout, consistent=True, watch=quiet)
+    assert [check async for check in found if not check.ok] == []
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)

@@ -136,19 +136,11 @@ def _check_at_rest(flow: Flow, shards: tuple[int, int]) -> None:
         for asset, units in core.state.transit.items():
             transit[asset] = transit.get(asset, 0) + units
     assert set(transit.values()) <= {0}, "zero sum across shards"
-    remaining: dict[int, int] = {}
     for engine in engines:
         engine.check()
-        remaining |= engine.remaining()
-    opened = {
-        order.order_id: order.quantity_lots - order.filled_lots
-        for core in accounts
-        for account in core.state.accounts.values()
-        for order in account.orders.values()
-    }
-    assert opened == remaining
-    if shards == (1, 1):
-        assert check_open_orders(accounts[0].state, engines[0]).ok
+    open_orders = check_open_orders([core.state for core in accounts], engines)
+    assert open_orders.ok, open_orders
+    assert "under way" not in open_orders.detail
 
 
 def test_causal_cut_report_without_its_order_is_cut_with_all_behind_it() -> None:

@@ -1,0 +1,231 @@
+"""Hold the store's rows against those that the log makes, table by table.
+
+Where the log no longer starts at 0, rows that are older than it are counted, and checked by themselves: the ledger by
+`StoredLedger`, open orders against the history, statistics against the updates.
+
+A store that is written while it is read has rows newer than its positions were. What differs is put aside until the
+log was read on: then it must be something that the log says.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, NamedTuple
+
+from services.adapters.ports import AuditStore
+from services.domain.orders import OrderStatus
+from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS, TopicPartition, account_shard
+from services.verify.ledger import StoredLedger
+from services.verify.recount import Recount
+from services.verify.report import Check
+from services.verify.tables import COUNTED, Row, Tables
+
+MAX_ASIDE: Final = 1_000_000
+"""Rows put aside: more than that is no traffic, but another exchange's store."""
+
+Watch = Callable[[str, int], None]
+"""Told how many rows of a table were read."""
+
+
+class _Found(NamedTuple):
+    """What a table was found to hold that it should not, or not yet: rows put aside, and keys that were not there."""
+
+    table: str
+    rows: int
+    older: int
+    aside: list[tuple[Row, Row, Row | None]]
+    missing: list[Row]
+
+
+class Comparison:
+    """Compares one store with one recount. consistent: the store is read as it was at one moment."""
+
+    def __init__(self, recount: Recount, store: AuditStore, account_shards: int, *, consistent: bool) -> None:
+        self._recount = recount
+        self._tables = recount.tables
+        self._store = store
+        self._account_shards = account_shards
+        self._consistent = consistent
+        self._ledger = StoredLedger()
+        self._balances: dict[Row, Row] = {}
+        self._older_open: dict[Row, Row] = {}
+        self._older_open_wrong: list[Row] = []
+        self._older_counts: dict[Row, list[int]] = {}
+
+    async def run(self, watch: Watch) -> list[Check]:
+        """A check a table, then those of the sums."""
+        tables, store = self._tables, self._store
+        updates = tables.updates
+        found = [
+            await self._read("user_balances", tables.balances, store.all_balances(), self._balance, watch),
+            await self._read("balance_ledger", tables.ledger, store.all_ledger(), self._entry, watch),
+            await self._read("settled_trades", tables.trades, store.all_trades(), self._trade, watch),
+            await self._read("active_orders", tables.active, store.all_active_orders(), self._active, watch),
+            await self._read("order_history", tables.orders, store.all_orders(), self._order, watch),
+            await self._read("order_updates_stream", updates, store.all_order_updates(), self._update, watch),
+        ]
+        statistics = self._expected_statistics()
+        found.append(await self._read("order_statistics", statistics, store.all_statistics(), self._statistics, watch))
+        if not self._consistent:
+            await self._recount.catch_up()
+        checks = [self._judge(table) for table in found]
+        return [*checks, *self._older_orders(), *self._sums()]
+
+    async def _read(
+        self,
+        table: str,
+        expected: dict[Row, Row],
+        rows: AsyncIterator[Any],
+        split: Callable[[Any], tuple[Row, Row, bool]],
+        watch: Watch,
+    ) -> _Found:
+        """split: gives a row's key, what of it is compared, and whether it may be older than the log."""
+        left = set(expected)
+        found = _Found(table, 0, 0, [], [])
+        count = older = 0
+        async for row in rows:
+            key, value, may_be_older = split(row)
+            count += 1
+            if count % 2_000 == 0:
+                watch(table, count)
+            left.discard(key)
+            wanted = expected.get(key)
+            if wanted is None and may_be_older:
+                older += 1
+            elif wanted != value and len(found.aside) < MAX_ASIDE:
+                found.aside.append((key, value, wanted))
+        watch(table, count)
+        return found._replace(rows=count, older=older, missing=sorted(left, key=repr))
+
+    def _judge(self, found: _Found) -> Check:
+        name = f"store: {found.table}"
+        newer = self._recount.newer
+        for key, value, wanted in found.aside:
+            if _is_newer(found.table, key, value, newer):
+                continue
+            if wanted is None:
+                return Check(name, False, f"row {key} is in the store, but not in the log")
+            return Check(name, False, f"row {key} is {value} in the store, {wanted} by the log")
+        # An order that was open at the position may be closed by now.
+        closed = newer.orders if found.table == "active_orders" else {}
+        missing = [key for key in found.missing if key not in closed]
+        if missing:
+            whole = found.rows + len(missing)
+            return Check(name, False, f"{len(missing)} of {whole} rows are missing in the store, {missing[0]} first")
+        older = f", {found.older:,} of them older than the log" if found.older else ""
+        moving = f", {len(found.aside):,} newer than its position" if found.aside else ""
+        return Check(name, True, f"{found.rows:,} rows{older}{moving}")
+
+    # Rows: key, value, and whether it may be older than the log
+
+    def _balance(self, row: Any) -> tuple[Row, Row, bool]:
+        key, value = (row.user_id, row.asset_id), (row.available, row.reserved, row.version)
+        self._balances[key] = value
+        return key, value, self._is_gone(BALANCE_EVENTS, self._shard(row.user_id))
+
+    def _entry(self, row: Any) -> tuple[Row, Row, bool]:
+        self._ledger.add(row)
+        amounts = (row.available_delta, row.reserved_delta, row.available, row.reserved)
+        first = self._tables.first_entries.get((row.user_id, row.asset_id))
+        older = self._is_gone(BALANCE_EVENTS, self._shard(row.user_id)) and (first is None or row.seq < first)
+        return (row.user_id, row.asset_id, row.seq), (row.kind, *amounts, row.event_id), older
+
+    def _trade(self, row: Any) -> tuple[Row, Row, bool]:
+        amounts = (row.price_ticks, row.quantity_lots, row.base_amount, row.quote_amount)
+        users = (row.buyer_user_id, row.seller_user_id)
+        value = (*amounts, *users, row.buyer_fee, row.seller_fee, row.engine_sequence)
+        shards = {self._shard(user_id) for user_id in users}
+        older = all(self._half_is_gone(shard, row.matcher_shard, row.engine_sequence) for shard in shards)
+        return (row.symbol, row.trade_id), value, older
+
+    def _half_is_gone(self, shard: int, matcher_shard: int, engine_sequence: int) -> bool:
+        first = self._tables.first_trades.get((shard, matcher_shard))
+        return self._is_gone(BALANCE_EVENTS, shard) and (first is None or engine_sequence <= first)
+
+    def _active(self, row: Any) -> tuple[Row, Row, bool]:
+        key, value, older = self._order_parts(row)
+        if older:
+            self._older_open[key] = value
+        return key, value, older
+
+    def _order(self, row: Any) -> tuple[Row, Row, bool]:
+        key, value, older = self._order_parts(row)
+        open_row = self._older_open.pop(key, None)
+        if older and open_row != (value if OrderStatus(row.status).is_open else None):
+            self._older_open_wrong.append(key)
+        return key, value, older
+
+    def _order_parts(self, row: Any) -> tuple[Row, Row, bool]:
+        key = (row.user_id, row.order_id)
+        older = key not in self._tables.orders and any(self._recount.starts.values())
+        return key, (row.status, row.filled_lots, row.filled_tick_lots), older
+
+    def _update(self, row: Any) -> tuple[Row, Row, bool]:
+        state = (row.user_id, row.order_id, row.status, row.filled_lots, row.trade_id)
+        kind, _, number = row.source.rpartition("-")
+        matches = kind == "matcher"
+        first = self._tables.first_updates.get(row.source)
+        older = self._is_gone(ENGINE_OUTPUTS if matches else BALANCE_EVENTS, int(number))
+        older = older and (first is None or row.sequence < first)
+        if older and row.status != OrderStatus.PartiallyFilled:
+            key = (row.user_id, int(number) if matches else -1 - int(number))
+            counts = self._older_counts.setdefault(key, [0] * (len(COUNTED) + 1))
+            counts[COUNTED.index(row.status)] += 1
+            counts[-1] = max(counts[-1], row.sequence)
+        return (row.source, row.sequence, row.part), state, older
+
+    def _expected_statistics(self) -> dict[Row, Row]:
+        """By the log, and by the store's own updates that are older than it."""
+        expected: dict[Row, Row] = {}
+        for key in self._tables.statistics.keys() | self._older_counts.keys():
+            counted = self._tables.statistics.get(key, [0] * (len(COUNTED) + 1))
+            older = self._older_counts.get(key, [0] * (len(COUNTED) + 1))
+            sums = [a + b for a, b in zip(counted[:-1], older[:-1], strict=True)]
+            expected[key] = (*sums, max(counted[-1], older[-1]))
+        return expected
+
+    def _statistics(self, row: Any) -> tuple[Row, Row, bool]:
+        counts = (row.new, row.filled, row.cancelled, row.rejected, row.expired, row.sequence)
+        return (row.user_id, row.shard), counts, False
+
+    def _is_gone(self, topic: str, shard: int) -> bool:
+        """Whether the log no longer has the beginning of a partition."""
+        return self._recount.starts[TopicPartition(topic, shard)] > 0
+
+    def _shard(self, user_id: int) -> int:
+        return account_shard(user_id, self._account_shards)
+
+    # What follows from all rows
+
+    def _older_orders(self) -> list[Check]:
+        if not any(self._recount.starts.values()):
+            return []
+        name = "store: orders older than the log are open in both tables or in none"
+        newer = self._recount.newer.orders
+        wrong = [key for key in (*self._older_open, *self._older_open_wrong) if key not in newer]
+        if wrong:
+            return [Check(name, False, f"order {wrong[0][1]} of user {wrong[0][0]} is not")]
+        return [Check(name, True, "hold")]
+
+    def _sums(self) -> list[Check]:
+        newer = set(self._recount.newer.balances)
+        checks = [self._ledger.check_sums(self._balances, newer)]
+        return checks + self._ledger.check_zero_sum(self._tables, self._is_older_half, bool(newer))
+
+    def _is_older_half(self, key: Row, halves: dict[int, Any]) -> bool:
+        """Whether the other shard settled its half of a trade before the log begins."""
+        symbol, trade_id, matcher_shard, engine_sequence = key
+        *_, buyer, seller, _, _, _ = self._tables.trades[symbol, trade_id]
+        (other,) = {self._shard(buyer), self._shard(seller)} - halves.keys()
+        return self._half_is_gone(other, matcher_shard, engine_sequence)
+
+
+def _is_newer(table: str, key: Row, value: Row, newer: Tables) -> bool:
+    """Whether what a row says is something that the log says behind the store's position."""
+    if table == "user_balances":
+        entry = newer.ledger.get((*key, value[2]))
+        return entry is not None and entry[3:5] == value[:2]
+    if table in ("active_orders", "order_history"):
+        return key in newer.orders
+    if table == "order_statistics":
+        return key in newer.statistics
+    rows = {"balance_ledger": newer.ledger, "settled_trades": newer.trades, "order_updates_stream": newer.updates}
+    return rows[table].get(key) == value
