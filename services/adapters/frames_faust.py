@@ -49,7 +49,8 @@ class FaustFrames:
 
     member: its name, which it keeps from life to life and nobody else in the group has; its next life gets its
     partitions without delay. position: where the database stands on a partition; asked again for ever on
-    StoreUnavailable. state: `RUNNING`, `NO_BROKER`, `NO_STORE` or "stopped: " and why; for the health endpoint.
+    StoreUnavailable. state: `RUNNING`, `NO_STORE`, `NO_BROKER` and why, or "stopped: " and why; for the health
+    endpoint.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class FaustFrames:
                     await self._live()
                 except (KafkaError, OSError) as error:
                     await self._raise_if_final(error)
-                    self.state = NO_BROKER
+                    self.state = f"{NO_BROKER}: {error!r}"
                     backoff = _FIRST_BACKOFF_S if self.lives > lives else min(2 * backoff, _LAST_BACKOFF_S)
                     await self._pause(backoff)
         except BaseException as error:

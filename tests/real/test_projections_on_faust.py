@@ -20,7 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from services.adapters.clock import SystemClock
-from services.adapters.frames_faust import NO_STORE
+from services.adapters.frames_faust import NO_BROKER, NO_STORE
 from services.adapters.frames_faust_app import SESSION_TIMEOUT_S
 from services.adapters.frames_faust_buffer import MAX_FRAMES
 from services.adapters.kafka_bases import write_bases
@@ -484,23 +484,42 @@ async def test_process_that_finds_a_gap_ends_with_an_error(settings: KafkaSettin
 # How it is let in
 
 
+def _secured(broker: Broker, settings: KafkaSettings, **fields: Any) -> KafkaSettings:
+    values = {
+        "bootstrap_servers": (broker.secure_address,),
+        "tls": ssl.create_default_context(cafile=str(broker.certificate)),
+        "sasl_mechanism": "PLAIN",
+        "sasl_username": USER,
+        "sasl_password": PASSWORD,
+    }
+    return dataclasses.replace(settings, **(values | fields))
+
+
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
 @run_async
 async def test_tls_and_sasl_work_and_nobody_sees_the_password(
     broker: Broker, settings: KafkaSettings, mechanism: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    secure = dataclasses.replace(
-        settings,
-        bootstrap_servers=(broker.secure_address,),
-        tls=ssl.create_default_context(cafile=str(broker.certificate)),
-        sasl_mechanism=mechanism,
-        sasl_username=USER,
-        sasl_password=PASSWORD,
-    )
+    secure = _secured(broker, settings, sasl_mechanism=mechanism)
     feed, store = Feed(secure, [P]), SqliteStore(tmp_path / "store")
     async with _member(settlement_member(secure, "0", store)) as task:
         await feed.more(20)
         await _check(feed, store, task)
     assert PASSWORD not in caplog.text
+    await store.close()
+
+
+@run_async
+async def test_wrong_password_it_waits_says_why_and_stops_when_asked(
+    broker: Broker, settings: KafkaSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    wrong, store = "another-password", SqliteStore(tmp_path / "store")
+    member = settlement_member(_secured(broker, settings, sasl_password=wrong), "0", store)
+    async with _member(member) as task:
+        await _until(lambda: member.state.startswith(f"{NO_BROKER}: "), task)
+        said = member.state
+    assert member.state == "stopped: as asked"
+    assert wrong not in caplog.text + said
     await store.close()
