@@ -8,7 +8,7 @@ from services.adapters.cql_batches import batches
 from services.adapters.cql_session import CqlSession
 from services.adapters.cql_writes import Write, history_phases, settlement_phases
 from services.adapters.ports import HistoryBatch, SettlementBatch
-from services.adapters.store_cql_database import VIEW, CqlDatabase
+from services.adapters.store_cql_database import CqlDatabase
 from services.adapters.store_cql_rows import BALANCES, LEDGER, PROGRESS, STATISTICS
 from services.domain.rows import BalanceRow, LedgerRow, ProgressRow, StatisticsRow
 from services.domain.topics import TopicPartition
@@ -24,10 +24,7 @@ _PROGRESS: Final = f"{PROGRESS.select} WHERE reader = ? AND topic = ? AND partit
 _BALANCES: Final = f"{BALANCES.select} WHERE user_id IN ?"
 _STATISTICS: Final = f"{STATISTICS.select} WHERE user_id IN ?"
 _BUCKET: Final = "SELECT bucket FROM ledger_buckets WHERE user_id = ? AND asset_id = ? LIMIT 1"
-_LATEST: Final = (
-    f"{LEDGER.select.replace(LEDGER.table, VIEW)} WHERE user_id = ? AND asset_id IN ? AND bucket IN ? "
-    "PER PARTITION LIMIT 1"
-)
+_LATEST: Final = f"{LEDGER.select} WHERE user_id = ? AND asset_id = ? AND bucket = ? ORDER BY seq DESC LIMIT 1"
 
 
 class CqlProjections(CqlDatabase):
@@ -44,11 +41,8 @@ class CqlProjections(CqlDatabase):
 
     async def latest_ledger(self, keys: Sequence[BalanceKey]) -> dict[BalanceKey, LedgerRow]:
         session = await self._connected()
-        assets: dict[int, list[str]] = {}
-        for user_id, asset_id in keys:
-            assets.setdefault(user_id, []).append(asset_id)
-        found = await _together([_latest(session, user_id, asset_ids) for user_id, asset_ids in assets.items()])
-        return {(row.user_id, row.asset_id): row for rows in found for row in rows}
+        found = await _together([_latest(session, *key) for key in keys])
+        return {key: row for key, row in zip(keys, found, strict=True) if row is not None}
 
     async def statistics(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], StatisticsRow]:
         found = await self._of_users(_STATISTICS, [user_id for user_id, _ in keys])
@@ -75,20 +69,16 @@ class CqlProjections(CqlDatabase):
         return [row for rows in await _together([session.query(text, part) for part in parts]) for row in rows]
 
 
-async def _latest(session: CqlSession, user_id: int, assets: Sequence[str]) -> list[LedgerRow]:
-    """The newest entry of each of a user's balances, as the view has it."""
-    buckets: dict[str, int] = {}
-    for asset in assets:
-        for (bucket,) in await session.query(_BUCKET, user_id, asset, limit=1):
-            buckets[asset] = bucket
-    if not buckets:
-        return []
-    found = await session.query(_LATEST, user_id, list(buckets), sorted(set(buckets.values())))
-    newest: dict[str, LedgerRow] = {}
-    for row in map(LEDGER.make, found):
-        if row.asset_id not in newest or newest[row.asset_id].seq < row.seq:
-            newest[row.asset_id] = row
-    return list(newest.values())
+async def _latest(session: CqlSession, user_id: int, asset_id: str) -> LedgerRow | None:
+    """The newest entry of a balance, from the ledger itself.
+
+    Not from the view: a node that is killed between a row of the ledger and the view's copy of it leaves the copy
+    without values, and writing the row again does not mend it, because to the node nothing has changed.
+    """
+    for (bucket,) in await session.query(_BUCKET, user_id, asset_id, limit=1):
+        for row in await session.query(_LATEST, user_id, asset_id, bucket, limit=1):
+            return LEDGER.make(row)
+    return None
 
 
 async def _together(questions: Sequence[Any]) -> list[Any]:
