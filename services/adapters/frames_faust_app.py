@@ -4,7 +4,6 @@ Out of the box it resumes at the group's offsets, acknowledges what failed, and 
 """
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
@@ -28,6 +27,7 @@ _YEAR_S: Final = 365 * 86_400.0
 _QUEUED_FRAMES: Final = 64
 """In faust, between the fetcher and the agent: the buffers behind it are counted in bytes."""
 _FETCHED_FRAMES: Final = 1_000
+_BREAK_OFF_WITHIN_S: Final = 0.5
 _PLACES_WITHIN_S: Final = 4.0
 """Partitions whose place the store has not told by then are left out, and begin when it has."""
 
@@ -49,11 +49,19 @@ class Places(Protocol):
 
 
 class _Worker(WorkerThread):
-    """Never keeps the process from ending."""
+    """Never keeps the process from ending, and ends without complaint when it is broken off."""
 
     def __init__(self, service: Any, **options: Any) -> None:
         super().__init__(service, **options)
         self.daemon = True
+        self.broken_off = False
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except (asyncio.CancelledError, RuntimeError):
+            if not self.broken_off:
+                raise
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -83,14 +91,21 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def stop(self) -> None:
         # Not as its base, which would block our loop until the thread has ended.
-        if self._started.is_set():
+        if self._started.is_set() and not self.thread_loop.is_closed():
             await Service.stop(self)
 
     def abandon(self) -> None:
         """Break off whatever it does: it must not stay in the group beside its successor."""
-        thread: threading.Thread | None = self._thread
+        thread: Any = self._thread
         if thread is not None and thread.is_alive() and not self.thread_loop.is_closed():
-            self.thread_loop.call_soon_threadsafe(self.thread_loop.stop)
+            thread.broken_off = True
+            self.thread_loop.call_soon_threadsafe(self._break_off)
+
+    def _break_off(self) -> None:
+        for task in asyncio.all_tasks(self.thread_loop):
+            task.cancel()
+        # Who holds out against that is left where it is.
+        self.thread_loop.call_later(_BREAK_OFF_WITHIN_S, self.thread_loop.stop)
 
     def on_crash(self, msg: str, *fmt: Any, **kwargs: Any) -> None:
         """It is told by the app's crash_reason."""

@@ -8,6 +8,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -391,6 +392,23 @@ async def test_broker_silent_longer_than_a_session_nothing_is_lost(
         broker.thaw()
         await feed.more(60)
         await _check(feed, store, task)
+    await store.close()
+
+
+@run_async
+async def test_stop_while_the_broker_is_silent_returns_and_leaves_no_thread(
+    broker: Broker, settings: KafkaSettings, tmp_path: Path
+) -> None:
+    feed, store = Feed(settings, [P]), SqliteStore(tmp_path / "store")
+    before = set(threading.enumerate())
+    async with _member(settlement_member(settings, "0", store)) as task:
+        await _reach(store, {P: 20}, (task,))
+        ends = await feed.stop()
+        await _reach(store, ends, (task,))
+        broker.freeze()
+    await _until(lambda: all(thread in before or "store" in thread.name for thread in threading.enumerate()))
+    broker.thaw()
+    await feed.close()
     await store.close()
 
 
