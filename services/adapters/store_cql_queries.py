@@ -38,6 +38,7 @@ _ACTIVE: Final = f"{ACTIVE.select} WHERE user_id = ?"
 _STATISTICS: Final = f"{STATISTICS.select} WHERE user_id = ?"
 _TRADE_MONTHS: Final = "SELECT month FROM trade_months WHERE user_id = ? AND month <= ?"
 _TRADES: Final = f"{TRADES_BY_USER.select} WHERE user_id = ? AND month = ?"
+_TRADES_AT: Final = f"{_TRADES} AND time_ms = ? AND symbol = ? AND trade_id < ? LIMIT ?"
 _DAYS: Final = "SELECT day FROM trade_days WHERE symbol = ? LIMIT ?"
 _NEWEST_BUCKET: Final = "SELECT bucket FROM settled_trades_by_day WHERE symbol = ? AND day = ? LIMIT 1"
 _SYMBOL_TRADES: Final = f"{TRADES.select} WHERE symbol = ? AND bucket = ? AND trade_id < ? LIMIT ?"
@@ -156,10 +157,18 @@ async def _trade_partitions(
     session: CqlSession, user_id: int, symbol: str | None, limit: int, before: tuple[int, str, int] | None
 ) -> AsyncIterator[Query]:
     last_month = _LAST_MONTH if before is None else _month(before[0])
+    where, cursor = _TRADES, tuple[Any, ...]()
+    if before is not None and symbol is None:
+        where, cursor = f"{_TRADES} AND (time_ms, symbol, trade_id) < (?, ?, ?)", before
+    elif before is not None and symbol is not None:
+        # The database takes no symbol beside a cursor that holds one: those of the cursor's own time come first.
+        where, cursor = f"{_TRADES} AND time_ms < ?", before[:1]
+        if symbol <= before[1]:
+            end = before[2] if symbol == before[1] else _HIGHEST
+            yield _TRADES_AT, (user_id, last_month, before[0], symbol, end, limit)
     for (month,) in await session.query(_TRADE_MONTHS, user_id, last_month):
-        where = _TRADES if before is None else f"{_TRADES} AND (time_ms, symbol, trade_id) < (?, ?, ?)"
         text, more = _filtered(where, symbol, limit)
-        yield text, (user_id, month, *(before or ()), *more)
+        yield text, (user_id, month, *cursor, *more)
 
 
 async def _symbol_partitions(session: CqlSession, symbol: str, limit: int, before: int | None) -> AsyncIterator[Query]:

@@ -416,6 +416,11 @@ class StoreContract:
             assert await store.trades_by_user(1001, None, 2, (20, "ETH_USDT", 2)) == trades[2:4]
             assert await store.trades_by_user(1001, None, 2, (20, "BTC_USDT", 2)) == trades[4:]
             assert await store.trades_by_user(1001, "ETH_USDT", 9, None) == trades[1:3]
+            assert await store.trades_by_user(1001, "ETH_USDT", 9, (20, "ETH_USDT", 2)) == [trades[2]]
+            assert await store.trades_by_user(1001, "ETH_USDT", 9, (20, "ETH_USDT", 1)) == []
+            assert await store.trades_by_user(1001, "BTC_USDT", 2, (30, "BTC_USDT", 3)) == trades[3:]
+            assert await store.trades_by_user(1001, "BTC_USDT", 9, (20, "ETH_USDT", 2)) == trades[3:]
+            assert await store.trades_by_user(1001, "ETH_USDT", 9, (20, "BTC_USDT", 9)) == []
             assert await store.trades_by_user(5, None, 9, None) == []
 
     @run_async
