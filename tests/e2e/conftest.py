@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.brokers import broker, started_broker  # noqa: F401
+from tests.support.databases import database, started_database  # noqa: F401
 from tests.support.exchange_process import ExchangeProcess
 
 

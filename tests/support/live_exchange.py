@@ -21,10 +21,11 @@ FIRST_USER = 5_000_000
 
 
 class LiveExchange:
-    """Started when made; `stop` it. http: a client without credentials."""
+    """Started when made; `stop` it. http: a client without credentials. demo: as of `exchange local --demo`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, demo: bool = True) -> None:
         self._data_dir = data_dir
+        self._demo = demo
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._next_user = FIRST_USER
@@ -39,7 +40,7 @@ class LiveExchange:
     async def _serve(self) -> None:
         try:
             self._loop = asyncio.get_running_loop()
-            self.exchange = LocalExchange(Settings(), self._data_dir, demo=True)
+            self.exchange = LocalExchange(Settings(), self._data_dir, demo=self._demo)
             await self.exchange.start()
             self.credentials: Credentials = read_credentials(self._data_dir)
             # Said to be TCP: else asyncio does not switch Nagle's algorithm off, and every answer takes 40 ms.

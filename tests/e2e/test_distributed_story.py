@@ -1,0 +1,201 @@
+"""The distributed form as five (or more) real processes on a real broker and database: the story, and the same answers
+and digests as the local form gives to the same commands.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+
+from services.adapters.log_kafka import KafkaLog
+from services.adapters.ports import Append, Log, StoredFrame
+from services.config import load_settings
+from services.demo.client import USERS, Api
+from services.demo.story import tell
+from services.domain.messages import decode_header
+from services.domain.topics import BALANCE_OPERATIONS, ORDER_SHARD_SHIFT, TOPICS, TopicPartition
+from services.runtime.connections import kafka_settings
+from services.runtime.credentials import load_credentials
+from tests.contracts.log_contract import read_all
+from tests.real.broker import Broker
+from tests.real.database import Database
+from tests.real.stack import Stack
+from tests.support.live_exchange import LiveExchange
+from tests.support.market_day import MarketDay, answers_to, questions
+
+OPERATIONS = TopicPartition(BALANCE_OPERATIONS, 0)
+PATIENCE_S = 20.0
+_NUMBERS = itertools.count(1)
+
+ETH_ON_THE_SECOND_MATCHER = {
+    "assets": [{"name": name, "scale": 8} for name in ("BTC", "ETH", "USDT")],
+    "symbols": [
+        {
+            "name": f"{base}_USDT",
+            "base": base,
+            "quote": "USDT",
+            "tickSize": "0.01",
+            "lotSize": lot,
+            "minNotional": "5",
+            "makerFee": "0.001",
+            "takerFee": "0.001",
+            "band": "0.5",
+            "matcherShard": shard,
+        }
+        for base, lot, shard in (("BTC", "0.00001", 0), ("ETH", "0.0001", 1))
+    ],
+}
+
+
+@contextmanager
+def stack(folder: Path, broker: Broker, database: Database, **more: Any) -> Iterator[Stack]:
+    """A stack on the broker and database that the tests of this process share."""
+    prefix = f"story-{next(_NUMBERS)}"
+    with Stack(folder, broker=broker, database=database, prefix=prefix, **more) as made:
+        try:
+            yield made
+        except BaseException:
+            print(made.output())
+            raise
+
+
+def told(stack: Stack) -> Any:
+    with (stack.folder / "story.txt").open("a") as file:
+        return tell(stack.url, stack.folder, stack.log_dir, Console(file=file, width=120))
+
+
+def test_distributed_story_is_told_twice_and_the_processes_stop_in_order(
+    tmp_path: Path, broker: Broker, database: Database
+) -> None:
+    with stack(tmp_path, broker, database) as made:
+        assert [told(made).trades, told(made).trades] == [148, 148]
+        for name, process in made.processes.items():
+            assert "exchange_build_info" in httpx.get(f"{process.url}/metrics").text, name
+        assert made.stop() == dict.fromkeys(made.processes, 0)
+
+
+def test_distributed_story_two_shards_each_buyer_and_seller_meet_and_nothing_is_lost(
+    tmp_path: Path, broker: Broker, database: Database
+) -> None:
+    settings = ETH_ON_THE_SECOND_MATCHER
+    with stack(tmp_path, broker, database, account_shards=2, matcher_shards=2, settings=settings) as made:
+        ending = told(made)
+        assert ending.trades == 148
+        shards_of_orders = {order_id >> ORDER_SHARD_SHIFT for order_id in ending.books.statuses}
+        assert shards_of_orders == {0, 1}
+        assert any(fill.buyer % 2 != fill.seller % 2 for fill in ending.books.fills)
+        assert {fill.symbol for fill in ending.books.fills} == {"BTC_USDT", "ETH_USDT"}
+        api = Api(made.url, made.folder)
+        states = api.get("/api/admin/state", 0)["cores"]
+        assert [core["source"] for core in states] == ["ubscore-0", "ubscore-1", "matcher-0", "matcher-1"]
+        assert all(core["next_offset"] > 0 for core in states)
+        # What the store holds adds up over both shards, with both fee accounts.
+        balances = {user: api.get("/api/balances", 0, user_id=user)["balances"] for user in USERS}
+        assert {user % 2 for user in balances} == {0, 1}
+        api.close()
+        assert made.stop() == dict.fromkeys(made.processes, 0)
+
+
+def test_distributed_every_answer_and_digest_equals_the_local_form_on_the_same_commands(
+    tmp_path: Path, broker: Broker, database: Database
+) -> None:
+    with stack(tmp_path / "stack", broker, database) as made:
+        api = Api(made.url, made.folder)
+        day = MarketDay(api)
+        day.play()
+        assert {answer.get("order_status") for answer in day.answers} >= {
+            "New",
+            "PartiallyFilled",
+            "Filled",
+            "Cancelled",
+            "Expired",
+            "Rejected",
+        }
+        frames = asyncio.run(frames_of(made))
+        load_credentials(tmp_path / "local", USERS)
+        local = LiveExchange(tmp_path / "local", demo=False)
+        try:
+            local.run(lambda: say_again(local, frames))
+            same_api = Api(local.url, tmp_path / "local")
+            for path, query in questions(day.order_ids):
+                expect_equal_answers(api, same_api, path, query)
+            assert api.get("/api/admin/state", 0) == same_api.get("/api/admin/state", 0)
+            same_api.close()
+        finally:
+            local.stop()
+        api.close()
+
+
+def test_distributed_active_cores_gone_standbys_answer_reads_and_then_commands(
+    tmp_path: Path, broker: Broker, database: Database
+) -> None:
+    patient = {"gateway": {"answerTimeout": "25s"}}
+    with stack(tmp_path, broker, database, standby=True, settings=patient) as made:
+        assert told(made).trades == 148
+        api = Api(made.url, made.folder)
+        before = api.get("/api/balances", 1001)
+        made.kill("ubscore-0", "matcher-0")
+        assert api.get("/api/balances", 1001) == before
+        assert api.get("/api/depth", symbol="BTC_USDT")["sequence"] > 0
+        order = {"symbol": "BTC_USDT", "side": "Buy", "order_type": "Limit", "price": "50000", "quantity": "0.1"}
+        placed = api.post("/api/orders", order, 1001)
+        assert placed["order_status"] == "New"
+        assert [one["order_id"] for one in api.get("/api/orders/active", 1001)["orders"]] == [placed["order_id"]]
+        roles = {
+            name: made.processes[name].health()["ready"]["role"] for name in ("ubscore-0-standby", "matcher-0-standby")
+        }
+        assert set(roles.values()) == {"active"}
+        made.restart("ubscore-0", "matcher-0")
+        made.wait_ready("ubscore-0", "matcher-0")
+        assert told(made).trades == 148
+        api.close()
+
+
+async def frames_of(made: Stack) -> dict[TopicPartition, list[StoredFrame]]:
+    """Everything on the log."""
+    log = KafkaLog(kafka_settings(load_settings(made.config)))
+    try:
+        return {TopicPartition(topic, 0): await read_all(log, TopicPartition(topic, 0)) for topic in TOPICS}
+    finally:
+        await log.close()
+
+
+async def say_again(local: LiveExchange, frames: dict[TopicPartition, list[StoredFrame]]) -> None:
+    """Give a local exchange the gateway's frames, each at the offset that it had, when all before it is applied.
+
+    Then its log is as long as the other one, in every topic, or this does not end well.
+    """
+    log: Log = local.exchange.log
+    ubscore, matcher = local.exchange.ubscore, local.exchange.matcher
+    for stored in frames[OPERATIONS]:
+        if decode_header(stored.data).source.startswith("gateway-"):
+            await reached(log, OPERATIONS, stored.offset)
+            await ubscore.applied(stored.offset)
+            await log.append([Append(OPERATIONS, stored.data)])
+    for partition, expected in frames.items():
+        await reached(log, partition, len(expected))
+    for core in (ubscore, matcher):
+        async with asyncio.timeout(PATIENCE_S):
+            await core.applied(await log.end(core.core.input))
+
+
+async def reached(log: Log, partition: TopicPartition, end: int) -> None:
+    """Return when the partition ends there. It must not go beyond."""
+    if end:
+        async with asyncio.timeout(PATIENCE_S):
+            await log.wait(partition, end - 1)
+    assert await log.end(partition) == end, partition
+
+
+def expect_equal_answers(api: Api, same_api: Api, path: str, query: dict[str, Any]) -> None:
+    """Both give the same pages, once both stores have caught up."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (got := answers_to(api, path, query)) != (expected := answers_to(same_api, path, query)):
+        assert time.monotonic() < deadline, f"{path} {query}\n{got}\n{expected}"
+        time.sleep(0.05)
