@@ -204,10 +204,12 @@ class Stack:
 
     def kill(self, *names: str) -> None:
         """kill -9, at once; a supervisor starts processes again."""
-        for name in names:
-            self.server(name).process.kill()
-        for name in names:
-            self.server(name).process.wait()
+        # Held on to: the supervisor may have put others in their places by then.
+        processes = [self.server(name).process for name in names]
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
 
     def restart(self, *names: str) -> None:
         """Start what was killed or stopped. Returns at once, except for the broker and the database."""
