@@ -1,6 +1,6 @@
 """Writes of one phase as batches that a server takes: writes to one partition together, and no batch too large."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from services.adapters.cql_encoding import Encode, encoders, partition_key
@@ -130,8 +130,3 @@ def _runs(group: _Group, max_bytes: int) -> Iterator[list[Statement]]:
         bytes_ += size
     if run:
         yield run
-
-
-def rows_in(batch: Sequence[Batch]) -> int:
-    """How many rows they write or delete."""
-    return sum(len(one.statements) for one in batch)

@@ -123,22 +123,24 @@ class CqlSession:
         failed: list[StoreError] = []
         async with asyncio.TaskGroup() as group:
             for batch in batches:
-                await self._prepare_rows(batch)
-                await self._slots.acquire()
-                if failed:
-                    self._slots.release()
+                if not await self._prepare_rows(batch, failed):
                     break
+                await self._slots.acquire()
                 writing = group.create_task(self._write(batch, failed))
                 writing.add_done_callback(lambda _: self._slots.release())
         if failed:
             raise failed[0]
 
-    async def _prepare_rows(self, batch: Batch) -> None:
-        """Know the statements that are not known yet."""
+    async def _prepare_rows(self, batch: Batch, failed: list[StoreError]) -> bool:
+        """Whether all statements are known, those that were not yet too. Why not is added to `failed`."""
         wanted = {(statement.table, statement.deletes) for statement in batch.statements}
-        for table, deletes in wanted - self._row_statements.keys():
-            prepared = await self._prepare(delete_text(table) if deletes else insert_text(table))
-            self._row_statements[table, deletes] = prepared.query_id
+        try:
+            for table, deletes in wanted - self._row_statements.keys():
+                prepared = await self._prepare(delete_text(table) if deletes else insert_text(table))
+                self._row_statements[table, deletes] = prepared.query_id
+        except StoreError as error:
+            failed.append(error)
+        return not failed
 
     async def _write(self, batch: Batch, failed: list[StoreError]) -> None:
         try:
