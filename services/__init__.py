@@ -14,8 +14,9 @@
 cores and projections, `services.adapters` the libraries behind ports, and `services.runtime` the only places where
 all of it is wired together, with the settings of `services.config`. `services.cli` is the command line.
 
-Beside the flow: `services.verify` recomputes everything from the log, `services.simulation` tries to break it by
-seeds, `services.replay` feeds recorded order flow through it, `services.demo` tells a story to newcomers.
+Beside the flow: `services.verify` recomputes everything from the log, `services.backup` takes all of it elsewhere,
+`services.simulation` tries to break it by seeds, `services.replay` feeds recorded order flow through it,
+`services.demo` tells a story to newcomers.
 """
 
 __version__ = "0.1.0"

@@ -122,7 +122,10 @@ async def _require_empty(to: Destination) -> None:
         assert to.journals is not None
         found += [f"{source} has a journal ({name})" for name in await _journal_files(to.journals(source))][:1]
     if found:
-        raise BackupError(f"the environment is not empty: {'; '.join(found)}")
+        raise BackupError(
+            f"the environment is not empty: {'; '.join(found)}. Nothing is overwritten: restore under another "
+            f"topic prefix and keyspace, and into empty folders"
+        )
 
 
 async def _journal_files(directory: Directory) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,7 +24,7 @@ from services.adapters.store_sqlite import SqliteStore
 from services.backup.check import open_backup
 from services.backup.create import create_backup
 from services.backup.layout import Layout
-from services.backup.restore import Destination, Restored, restore_backup
+from services.backup.restore import Destination, Restored, find_core, restore_backup, restore_journal
 from services.domain.errors import BackupError, GapError, LogError
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, TopicPartition
 from services.runtime.backups import KafkaTopics, journal_folders
@@ -303,3 +304,66 @@ async def test_retention_removed_what_a_projection_needs_stops_it_with_the_posit
     assert "settlement has stored balance.events/0 up to offset 5, but the log starts at 9" in details
     await log.close()
     await sqlite.close()
+
+
+@run_async
+async def test_journal_lost_and_the_log_no_longer_goes_back_core_goes_on_from_a_backup(
+    tmp_path: Path, place: Callable[[], KafkaSettings]
+) -> None:
+    layout, feeder, brokers = Layout(2, 2), Feeder(Layout(2, 2)), place()
+    target, here = BackupTarget(str(tmp_path / "backups")), tmp_path / "here"
+    async with opened(layout, brokers, here) as running:
+        await feeder.feed(running.log, 60)
+        await running.rest()
+        name = await back_up(running, feeder, target)
+        await feeder.feed(running.log, 60)
+        await running.rest()
+        before = running.digests()
+    backup = open_backup(target, name)
+    for core in backup.manifest.cores:
+        shutil.rmtree(here / core.source)
+        await _remove_before(brokers, layout.fresh(core.source).input, core.next_offset)
+    with pytest.raises(GapError, match=r"ubscore-0: needs balance.operations/0 from offset 0, but the log starts at"):
+        async with opened(layout, brokers, here):
+            pass
+    for core in backup.manifest.cores:
+        shutil.rmtree(here / core.source, ignore_errors=True)
+        async with journal_folders(here) as journals:
+            await restore_journal(backup, find_core(backup, core.source), journals(core.source))
+    async with opened(layout, brokers, here) as running:
+        await running.rest()
+        assert running.digests() == before
+        assert failed(await verified(running, here, target)) == []
+
+
+@run_async
+async def test_restore_journal_where_another_one_is_refused(tmp_path: Path, place: Callable[[], KafkaSettings]) -> None:
+    layout, target = Layout(1, 1), BackupTarget(str(tmp_path / "backups"))
+    feeder = Feeder(layout)
+    async with opened(layout, place(), tmp_path / "here") as running:
+        await feeder.feed(running.log, 10)
+        name = await back_up(running, feeder, target)
+    backup = open_backup(target, name)
+    async with journal_folders(tmp_path / "here") as journals:
+        with pytest.raises(BackupError, match="ubscore-0 has a journal that is not from backup-"):
+            await restore_journal(backup, find_core(backup, "ubscore-0"), journals("ubscore-0"))
+    with pytest.raises(BackupError, match="has no core ubscore-1: it has ubscore-0, matcher-0"):
+        find_core(backup, "ubscore-1")
+
+
+@run_async
+async def test_store_brought_back_from_an_older_copy_projections_rewind_by_themselves(
+    tmp_path: Path, place: Callable[[], KafkaSettings]
+) -> None:
+    layout, feeder, brokers, here = Layout(2, 2), Feeder(Layout(2, 2)), place(), tmp_path / "here"
+    async with opened(layout, brokers, here) as running:
+        await feeder.feed(running.log, 60)
+        await running.rest()
+    shutil.copy(here / "store.sqlite3", tmp_path / "older.sqlite3")
+    async with opened(layout, brokers, here) as running:
+        await feeder.feed(running.log, 60)
+        await running.rest()
+    shutil.copy(tmp_path / "older.sqlite3", here / "store.sqlite3")
+    async with opened(layout, brokers, here) as running:
+        await running.rest()
+        assert failed(await verified(running, here)) == []
