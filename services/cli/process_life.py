@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,9 @@ from services.cli.running import open_logs, signals
 from services.config import Settings
 from services.domain.errors import ConfigError
 
+REPEAT_SECONDS: Final = 30.0
+_MESSAGES: Final = 100
+_INSISTENT: Final = ("aiokafka", "aiokafka.consumer.group_coordinator", "cassandra.cluster", "cassandra.connection")
 _TALKATIVE: Final = ("aiokafka", "cassandra", "faust", "mode", "services.adapters.frames_faust_app")
 
 
@@ -46,6 +50,25 @@ def _quieten_libraries(settings: Settings) -> None:
     if settings.log.level != "debug":
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _INSISTENT:
+        logging.getLogger(name).addFilter(_SeldomTheSame())
+
+
+class _SeldomTheSame(logging.Filter):
+    """Lets a message pass once in REPEAT_SECONDS. While a broker is away it would come several times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message, now = record.getMessage(), time.monotonic()
+        if now - self._said.get(message, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            return False
+        if len(self._said) >= _MESSAGES:
+            self._said.clear()
+        self._said[message] = now
+        return True
 
 
 async def _live(make: Callable[[], Any], listener: socket.socket, lines: ServiceLog) -> str:
