@@ -218,11 +218,26 @@ class ProjectionShell(Generic[B]):
         self._records += count
         self._offset = stored.offset + 1
 
+    async def _check_store(self) -> None:
+        """Raises InvariantError when the store has lost what it had acknowledged: somebody put back an older backup.
+
+        Writing on would leave a hole that no restart ever fills. Asked before every batch, because a store may be put
+        back between two of them without anybody here noticing.
+        """
+        progress = await self._store.progress(self.reader, self.partition)
+        stored = progress.next_offset if progress is not None else 0
+        if stored < self.next_offset:
+            raise InvariantError(
+                f"{self.reader}: the store has the effects of {self.partition} up to offset {stored}, but it had "
+                f"acknowledged them up to {self.next_offset}: it was set back; a restart goes on from {stored}"
+            )
+
     async def _finish(self) -> B:
         sequences = dict(self._sequences.last)
         return await self._projection.finish(ProgressRow(self.reader, *self.partition, self._offset, sequences))
 
     async def _write(self, batch: B) -> None:
+        await self._insist(self._check_store)
         await self._insist(lambda: self._projection.write(batch))
         self.next_offset = batch.progress.next_offset
         self.written_batches += 1

@@ -381,6 +381,27 @@ async def test_store_position_beyond_the_log_stops():
 
 
 @run_async
+async def test_store_that_was_set_back_stops_and_a_restart_fills_it_again():
+    events = balance_events(STORY)
+    log, store = MemoryLog(), MemoryStore()
+    await log.say(EVENTS, "ubscore-0", 1, events[:4])
+    shell = settlement_shell(0, log, store, HastyClock())
+    task = asyncio.create_task(shell.run())
+    while shell.next_offset < 1:
+        await settle(1)
+    # What the store had at some time before: nothing, in this case.
+    store.__init__()  # type: ignore[misc]
+    await log.say(EVENTS, "ubscore-0", 5, events[4:])
+    with pytest.raises(
+        InvariantError, match=r"the store has the effects of balance.events/0 up to offset 0"
+    ):
+        await asyncio.wait_for(task, 5)
+    assert (await found_tables(store))["balance_ledger"] == []
+    await run_to_end(shells_of(log, store, HastyClock()), log)
+    assert await found_tables(store) == expected_tables(events, [])
+
+
+@run_async
 async def test_store_that_refuses_stops():
     class Refusing(MemoryStore):
         async def write_settlement(self, batch: Any) -> None:
