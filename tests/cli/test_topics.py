@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.real.broker import Broker
+from tests.real.broker import PASSWORD, USER, Broker
 from tests.support.processes import run
 
 
@@ -35,3 +35,21 @@ def test_topics_apply_without_a_broker_says_so_in_one_sentence(tmp_path: Path) -
     answer = run("topics", "apply", "--config", path)
     reason = "the topics could not be applied: no broker at 127.0.0.1:1 answered for 30 s"
     assert (answer.returncode, answer.stderr) == (1, f"exchange: {reason}\n")
+
+
+def test_topics_apply_over_tls_with_a_password_from_a_file(tmp_path: Path, broker: Broker) -> None:
+    password = tmp_path / "password"
+    password.write_text(f"{PASSWORD}\n")
+    settings = {
+        "EXCHANGE_BROKER__BOOTSTRAP_SERVERS": f"['{broker.secure_address}']",
+        "EXCHANGE_BROKER__TOPIC_PREFIX": "topics-secure.",
+        "EXCHANGE_BROKER__TLS__ENABLED": "true",
+        "EXCHANGE_BROKER__TLS__CA_FILE": str(broker.certificate),
+        "EXCHANGE_BROKER__SASL__MECHANISM": "SCRAM-SHA-256",
+        "EXCHANGE_BROKER__SASL__USERNAME": USER,
+        "EXCHANGE_BROKER__SASL__PASSWORD_FILE": str(password),
+    }
+    applied = run("topics", "apply", **settings)
+    assert applied.returncode == 0, applied.stderr
+    assert "created topic topics-secure.orders with 1 partitions" in applied.stdout
+    assert PASSWORD not in applied.stdout + applied.stderr
