@@ -1,4 +1,4 @@
-"""`make up` and `make down`: started once, found again, played with, stopped by what was recorded and by nothing else."""
+"""`make up` and `make down`: started once, found again, played with; what was recorded is stopped, and nothing else."""
 
 import json
 import subprocess
