@@ -12,9 +12,12 @@ import pytest
 from services.adapters.log_sqlite import SqliteLog
 from services.adapters.ports import Append
 from services.cli.log_lines import view
+from services.config import load_settings
 from services.domain.messages import CancelRequest, CreateUser, MatchBody, MatchResult, TransferIn, encode_frame
 from services.domain.rejects import Reject
 from services.domain.topics import BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
+from services.runtime.connections import open_log
+from tests.real.broker import Broker
 from tests.support.processes import PROGRAM, environment, run
 
 BODY = MatchBody(7, 8, "BTC_USDT", 9, 1001, Reject.UNKNOWN_ORDER, [], [], [])
@@ -124,3 +127,27 @@ def test_log_tail_follows_what_is_written_later(data_dir: Path) -> None:
 def test_view_of_a_message_has_words_for_numbers() -> None:
     assert view(BODY)["code"] == "UNKNOWN_ORDER"
     assert view(b"\x01\xff") == "01ff"
+
+
+def test_log_tail_reads_the_broker_that_the_settings_name_and_the_folder_when_they_name_none(
+    tmp_path: Path, broker: Broker
+) -> None:
+    config = tmp_path / "exchange.yaml"
+    config.write_text(
+        f"broker: {{bootstrapServers: ['{broker.address}'], topicPrefix: tail.}}\nubscore: {{shards: 2}}\n"
+    )
+    assert run("topics", "apply", "--config", config).returncode == 0
+
+    async def write() -> None:
+        log = open_log(load_settings(config))
+        frame = encode_frame("gateway-0", 0, [CreateUser(7, 1_700_000_000_000, 1001)])
+        await log.append([Append(TopicPartition(BALANCE_OPERATIONS, 1), frame)])
+        await log.close()
+
+    asyncio.run(write())
+    answer = run("log", "tail", BALANCE_OPERATIONS, "--json", "--config", config)
+    (line,) = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert (line["partition"], line["offset"], line["source"], line["type"]) == (1, 0, "gateway-0", "CreateUser")
+    config.write_text("log: {level: info}\n")
+    local = run("log", "tail", BALANCE_OPERATIONS, "--config", config, "--data-dir", tmp_path)
+    assert local.stderr.startswith(f"exchange: {tmp_path} holds no log")

@@ -106,11 +106,10 @@ class CoreProcess(Generic[C]):
         parts = self._parts
         parts.state = STOPPING
         parts.tasks.let_end()
-        if parts.tasks.started and not parts.tasks.failed:
-            self.shell.stop()
-            await parts.tasks.end(self.name)
         try:
             if parts.tasks.started and not parts.tasks.failed:
+                self.shell.stop()
+                await parts.finish(self.name)
                 await self._journal.close()
         finally:
             await parts.end()

@@ -91,6 +91,12 @@ class ProcessParts:
             states[self.name] = own if own and self.state == RUNNING else self.state
         return states
 
+    async def finish(self, name: str) -> None:
+        """Wait for a task that was told to end. Raises what it, or any other, failed with meanwhile."""
+        await self.tasks.end(name)
+        if self.tasks.failed:
+            await self.tasks.wait_failed()
+
     async def end(self) -> None:
         """Cancel whatever still runs."""
         await self.tasks.cancel_all()

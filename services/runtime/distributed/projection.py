@@ -94,12 +94,14 @@ class ProjectionProcess:
         parts = self._parts
         parts.state = STOPPING
         parts.tasks.let_end()
-        if self._member is not None and not parts.tasks.failed:
-            self._member.stop()
-            await parts.tasks.end(self.name)
-        await parts.end()
-        await self._log.close()
-        await self._store.close()
+        try:
+            if self._member is not None and not parts.tasks.failed:
+                self._member.stop()
+                await parts.finish(self.name)
+        finally:
+            await parts.end()
+            await self._log.close()
+            await self._store.close()
 
     async def _find_topics(self) -> None:
         """Raises LogError when a topic has fewer partitions than there are shards."""
