@@ -1,8 +1,8 @@
-"""Where the log ends, for numbers: known without asking, and kept while the log is away."""
+"""Where the log ends, for numbers: known without asking, and forgotten when the log has been away for some time."""
 
 import asyncio
 
-from services.adapters.log_ends import LogEnds
+from services.adapters.log_ends import FORGET_AFTER_SECONDS, LogEnds
 from services.adapters.ports import Append
 from services.domain.errors import LogError
 from services.domain.topics import BALANCE_EVENTS, TopicPartition
@@ -31,13 +31,18 @@ async def look(ends: LogEnds) -> None:
 
 
 @run_async
-async def test_log_ends_are_unknown_at_first_then_known_and_kept_while_the_log_is_away() -> None:
-    log = _Log()
-    ends = LogEnds(log)
+async def test_log_ends_are_unknown_at_first_then_known_and_forgotten_while_the_log_is_away() -> None:
+    log, seconds = _Log(), 0.0
+    ends = LogEnds(log, lambda: seconds)
     assert ends.end_now(PARTITION) is None
     await log.append([Append(PARTITION, b"frame")])
     await look(ends)
     assert ends.end_now(PARTITION) == 1
-    log.away = True
+    log.away, seconds = True, FORGET_AFTER_SECONDS
+    await look(ends)
+    assert ends.end_now(PARTITION) == 1
+    seconds += 0.1
+    assert ends.end_now(PARTITION) is None
+    log.away = False
     await look(ends)
     assert ends.end_now(PARTITION) == 1
