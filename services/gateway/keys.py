@@ -4,6 +4,7 @@ A key has either a secret (HMAC, and tokens) or an Ed25519 public key of its own
 AES-GCM, bound to the key's name, so that a stored row can neither be read nor be swapped for another's.
 """
 
+import asyncio
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from services.adapters.ports import Clock, KeyStore
-from services.domain.errors import ConfigError
+from services.domain.errors import ConfigError, StoreUnavailable
 from services.domain.rows import ApiKeyRow
 
 MAX_CACHED: Final = 10_000
@@ -86,6 +87,15 @@ def unseal(sealed: bytes, api_key: str, encryption_key: bytes) -> bytes:
         raise ConfigError(f"API key {api_key}: its secret was not sealed with this encryption key") from error
 
 
+OUTAGE_MS: Final = 600_000
+"""How long a key that the store told of still counts while the store is away: trading needs no store, and who could
+revoke the key needs one."""
+PATIENCE_S: Final = 0.5
+"""A store that takes longer to tell of a key that was known is taken for away …"""
+AWAY_MS: Final = 1_000
+"""… and not asked again for that long."""
+
+
 class KeyRing:
     """Keys by name, remembered for `cache_ms`, so that not every request asks the store."""
 
@@ -96,6 +106,7 @@ class KeyRing:
         self._cache_ms = cache_ms
         self._cache: OrderedDict[str, tuple[int, ApiKey]] = OrderedDict()
         self._revocations = 0
+        self._away_until_ms = 0
 
     async def get(self, api_key: str) -> ApiKey | None:
         """The key of this name when there is one that is not revoked."""
@@ -103,7 +114,12 @@ class KeyRing:
         found = self._cache.get(api_key)
         if found is None or not 0 <= now_ms - found[0] < self._cache_ms:
             revocations = self._revocations
-            row = await self._store.get_key(api_key)
+            try:
+                row = await self._fetch(api_key, found, now_ms)
+            except StoreUnavailable:
+                if found is None or now_ms - found[0] >= OUTAGE_MS or revocations != self._revocations:
+                    raise
+                return None if found[1].revoked else found[1]
             if row is None:
                 return None
             found = (now_ms, self._open(row))
@@ -111,6 +127,19 @@ class KeyRing:
                 # Else the row may be from before a key was revoked.
                 self._remember(api_key, found)
         return None if found[1].revoked else found[1]
+
+    async def _fetch(self, api_key: str, known: tuple[int, ApiKey] | None, now_ms: int) -> ApiKeyRow | None:
+        """The store's row. Raises StoreUnavailable, and soon when the key is known."""
+        if known is None:
+            return await self._store.get_key(api_key)
+        if now_ms < self._away_until_ms:
+            raise StoreUnavailable("the store did not tell of a key a moment ago")
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await self._store.get_key(api_key)
+        except (StoreUnavailable, TimeoutError) as error:
+            self._away_until_ms = now_ms + AWAY_MS
+            raise StoreUnavailable(f"the store does not tell of a key: {error!r}") from error
 
     async def create(self, user_id: int, scopes: list[str], public_key_pem: str = "") -> tuple[ApiKeyRow, str]:
         """Make and store a key; see `make_key`."""

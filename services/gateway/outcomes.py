@@ -148,12 +148,10 @@ class OutcomeTracker:
 
     async def lags(self) -> dict[str, str]:
         """What is wrong with the reading of each partition; empty when all is well."""
-        found: dict[str, str] = {}
-        for reader in self._readers:
-            problem = await reader.problem(self._log, self._clock)
-            if problem:
-                found[str(reader.partition)] = problem
-        return found
+        problems = await asyncio.gather(*[reader.problem(self._log, self._clock) for reader in self._readers])
+        return {
+            str(reader.partition): problem for reader, problem in zip(self._readers, problems, strict=True) if problem
+        }
 
     def expect(self, request_id: int, shards: int = 1) -> Waiter:
         """Wait for the outcome of a command that is about to be sent to `shards` account shards.
