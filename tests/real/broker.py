@@ -27,8 +27,8 @@ _PROPERTIES: Final = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure_port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure_port}
+listeners=PLAINTEXT://{host}:{port},SECURE://{host}:{secure_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port},SECURE://{host}:{secure_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
@@ -56,13 +56,13 @@ broker.session.timeout.ms=1000
 
 
 class Broker(Server):
-    """One broker on a folder of its own; ended by its own pid."""
+    """One broker on a folder of its own; ended by its own pid. host: the address of this machine that it listens on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1") -> None:
         super().__init__("broker", folder, jars("kafka", VERSION), _OPTIONS)
         port, secure_port, controller_port = free_ports(3)
-        self.address = f"127.0.0.1:{port}"
-        self.secure_address = f"127.0.0.1:{secure_port}"
+        self.address = f"{host}:{port}"
+        self.secure_address = f"{host}:{secure_port}"
         """TLS with the certificate in `certificate`, and SASL with USER and PASSWORD."""
         self.certificate = folder / "certificate.pem"
         self._properties = folder / "server.properties"
@@ -71,6 +71,7 @@ class Broker(Server):
         self.certificate.write_bytes(certificate)
         keystore.write_bytes(key + certificate)
         text = _PROPERTIES.format(
+            host=host,
             port=port,
             secure_port=secure_port,
             controller_port=controller_port,

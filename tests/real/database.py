@@ -58,8 +58,10 @@ _OPENS: Final = (
     "java.base/java.util.concurrent.atomic",
 )
 _OPTIONS: Final = (
-    "-Xms512m",
+    # Half of it for what is young: batches come and go, and a full collection stops everything.
+    "-Xms1g",
     "-Xmx1g",
+    "-Xmn400m",
     "-Xss256k",
     "-Djdk.attach.allowAttachSelf=true",
     "-Dcassandra-foreground=yes",
@@ -77,7 +79,6 @@ _CONFIGURATION: Final[dict[str, Any]] = {
     "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
     "endpoint_snitch": "SimpleSnitch",
     "listen_address": HOST,
-    "rpc_address": HOST,
     "start_native_transport": True,
     "commitlog_sync": "batch",
     "commitlog_segment_size": "32MiB",
@@ -109,20 +110,22 @@ _CONFIGURATION: Final[dict[str, Any]] = {
 class Database(Server):
     """One node of Cassandra.
 
-    secure: TLS with the certificate in `certificate`, and a login with USER and PASSWORD; else neither.
+    host: the address of this machine on which clients are answered. secure: TLS with the certificate in `certificate`,
+    and a login with USER and PASSWORD; else neither.
     """
 
-    def __init__(self, folder: Path, *, secure: bool = False) -> None:
+    def __init__(self, folder: Path, *, host: str = HOST, secure: bool = False) -> None:
         super().__init__("database", folder, jars("cassandra", VERSION), _OPTIONS)
-        self.host = HOST
+        self.host = host
         self.port, storage_port = free_ports(2)
-        self.address = f"{HOST}:{self.port}"
+        self.address = f"{host}:{self.port}"
         self.certificate = folder / "certificate.pem"
         self._secure = secure
         self._has_user = not secure
         self._file = folder / "cassandra.yaml"
         self._data = folder / "data"
         configuration = _CONFIGURATION | {
+            "rpc_address": host,
             "native_transport_port": self.port,
             "storage_port": storage_port,
             "seed_provider": [

@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, Self
@@ -23,6 +23,7 @@ from tests.real.broker import Broker
 from tests.real.database import Database
 from tests.real.server import Server
 from tests.support.exchange_process import free_port
+from tests.support.namespaces import Network
 from tests.support.processes import run
 from tests.support.service_process import READY_WITHIN_SECONDS, ServiceProcess
 
@@ -56,8 +57,13 @@ class Stack:
         port: int = 0,
         host: str = "127.0.0.1",
         settings: Mapping[str, Any] | None = None,
+        network: Network | None = None,
+        apart: Collection[str] = (),
     ) -> None:
         self.folder = folder
+        self._network = network
+        self._apart = apart
+        inside = network.address if network is not None else "127.0.0.1"
         self.config = folder / "exchange.yaml"
         self.log_dir = folder / "logs"
         self.processes: dict[str, ServiceProcess] = {}
@@ -68,8 +74,8 @@ class Stack:
         load_secrets(folder)
         self.credentials = load_credentials(folder, DEMO_USERS)
         self._owned: list[Server] = []
-        self.broker = broker or self._own(Broker(folder / BROKER), detached)
-        self.database = database or self._own(Database(folder / DATABASE), detached)
+        self.broker = broker or self._own(Broker(folder / BROKER, host=inside), detached)
+        self.database = database or self._own(Database(folder / DATABASE, host=inside), detached)
         self._supervisor = _Supervisor(self) if supervised else None
         shards = {"ubscore": account_shards, "matcher": matcher_shards}
         addresses = self._make_cores(shards, standby, detached)
@@ -127,10 +133,10 @@ class Stack:
             self._make(f"{name}-0", [name], detached)
         self.urls = []
         for member in range(gateways):
-            at = port if port and member == 0 else free_port()
-            self.urls.append(f"http://{host}:{at}")
-            listen = ["--demo", "--host", host, "--port", str(at)]
-            self._make(f"gateway-{member}", ["gateway", "--shard", str(member), *listen], detached)
+            name, own = f"gateway-{member}", port if port and member == 0 else free_port()
+            at = host if self._network is None else self._place(name)["host"]
+            self.urls.append(f"http://{at}:{own}")
+            self._make(name, ["gateway", "--shard", str(member), "--demo", "--host", at, "--port", str(own)], detached)
 
     def _make(self, name: str, arguments: list[str], detached: bool) -> None:
         self.processes[name] = ServiceProcess(
@@ -139,8 +145,17 @@ class Stack:
             free_port(),
             self.folder / "output",
             detached=detached,
+            **self._place(name),
             LOG_DIR=str(self.log_dir),
         )
+
+    def _place(self, name: str) -> dict[str, Any]:
+        """The address of a process, and what makes it run there."""
+        if self._network is None:
+            return {}
+        if name not in self._apart:
+            return {"host": self._network.address}
+        return {"host": self._network.add_host(name), "within": self._network.command(name)}
 
     def _write_config(
         self,
@@ -226,6 +241,16 @@ class Stack:
         """SIGCONT."""
         for name in names:
             self.server(name).thaw()
+
+    def cut(self, name: str) -> None:
+        """Cut the network of a process that stands apart."""
+        assert self._network is not None
+        self._network.cut(name)
+
+    def mend(self, name: str) -> None:
+        """Join it again."""
+        assert self._network is not None
+        self._network.mend(name)
 
     def stop_process(self, name: str) -> int:
         """Ask a process to stop in order, for good; returns its exit status."""

@@ -18,18 +18,28 @@ _POLL_SECONDS = 0.02
 class ServiceProcess:
     """`exchange COMMAND …` with the same arguments and port from start to start.
 
-    port: of its internal server. folder: for what it prints. detached: see tests.real.server.Server.
+    port: of its internal server. folder: for what it prints. detached: see tests.real.server.Server. host: its address.
+    within: what to put in front of the command, such as what makes it run on another host.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], port: int, folder: Path, *, detached: bool = False, **more: str
+        self,
+        name: str,
+        arguments: Sequence[str],
+        port: int,
+        folder: Path,
+        *,
+        detached: bool = False,
+        host: str = "127.0.0.1",
+        within: Sequence[str] = (),
+        **more: str,
     ) -> None:
         self.name = name
         self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{host}:{port}"
         self.starts = 0
         self.output_file = folder / f"{name}.out"
-        self._command = [*PROGRAM, *arguments, "--internal-port", str(port)]
+        self._command = [*within, *PROGRAM, *arguments, "--internal-host", host, "--internal-port", str(port)]
         self._environment = environment(**more)
         self._detached = detached
         self._process: subprocess.Popen[bytes] | None = None
@@ -71,8 +81,12 @@ class ServiceProcess:
 
     def metric(self, line: str) -> float:
         """The value of the metric with these labels, written as on /metrics; 0 when there is none."""
+        return next((float(row.rpartition(" ")[2]) for row in self.metrics(f"{line} ")), 0.0)
+
+    def metrics(self, beginning: str) -> list[str]:
+        """The lines of /metrics that begin so."""
         text = httpx.get(f"{self.url}/metrics", timeout=5.0).text
-        return next((float(row.rpartition(" ")[2]) for row in text.splitlines() if row.startswith(f"{line} ")), 0.0)
+        return [row for row in text.splitlines() if row.startswith(beginning)]
 
     def kill(self) -> None:
         """kill -9: it gets no chance to do anything."""

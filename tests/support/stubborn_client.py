@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +31,28 @@ class Intent:
 class StubbornClient(threading.Thread):
     """Drives random commands until told to stop, one at a time, each until it has an answer.
 
-    token: of `user`; a treasurer's when `user` is 0, who moves other users' funds.
+    token: of `user`; a treasurer's when `user` is 0, who moves other users' funds. go: while it is not set, nothing new
+    is begun; None: always on.
     """
 
-    def __init__(self, url: str, token: str, user: int, seed: int, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        user: int,
+        seed: int,
+        stop: threading.Event,
+        *,
+        symbols: Sequence[str] = ("BTC_USDT",),
+        go: threading.Event | None = None,
+    ) -> None:
         super().__init__(name=f"client {user}", daemon=True)
         self.done: list[Intent] = []
         self.error: BaseException | None = None
+        self.resting = False
+        """Whether it waits for `go`, with nothing under way."""
+        self._symbols = symbols
+        self._go = go
         self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=15.0)
         self._user = user
         self._chance = random.Random(seed)
@@ -47,6 +63,7 @@ class StubbornClient(threading.Thread):
     def run(self) -> None:
         try:
             while not self._told.is_set():
+                self._rest()
                 intent = self._transfer() if self._user == 0 else self._order_or_cancel()
                 self._carry_out(intent)
                 self.done.append(intent)
@@ -54,6 +71,12 @@ class StubbornClient(threading.Thread):
             self.error = error
         finally:
             self._http.close()
+
+    def _rest(self) -> None:
+        if self._go is not None and not self._go.is_set():
+            self.resting = True
+            self._go.wait()
+            self.resting = False
 
     def _carry_out(self, intent: Intent) -> None:
         while True:
@@ -90,7 +113,7 @@ class StubbornClient(threading.Thread):
     def _random_order(self) -> dict[str, Any]:
         chance = self._chance
         kind = chance.choices(("GTC", "IOC", "FOK", "LimitMaker", "Market"), (60, 12, 8, 12, 8))[0]
-        order: dict[str, Any] = {"symbol": "BTC_USDT", "side": chance.choice(("Buy", "Sell"))}
+        order: dict[str, Any] = {"symbol": chance.choice(self._symbols), "side": chance.choice(("Buy", "Sell"))}
         order["quantity"] = f"{chance.randint(1, 20) / 1000}"
         if kind == "Market":
             return order | {"order_type": "Market"}
