@@ -225,7 +225,7 @@ def _print_steady(run: Written, active: list[float], history: list[float], rate:
     title = (
         f"{speed:,.0f} order events/s for {run.seconds:.0f} s ({speed / rate:.0%} of the {rate:,.0f} asked), "
         f"{USERS:,} users, {run.rows / run.events:.1f} rows an event\n"
-        f"CPU an event: {1e6 * database_s / run.events:.0f} µs in the database, {1e6 * run.cpu / run.events:.0f} µs here"
+        f"CPU an event: database {1e6 * database_s / run.events:.0f} µs, store {1e6 * run.cpu / run.events:.0f} µs"
     )
     table = Table(title=title)
     for column in ("", "times", "p50 ms", "p99 ms"):
