@@ -20,6 +20,7 @@ from services.adapters.cql_settings import CqlSettings
 from services.domain.errors import StoreError, StoreUnavailable
 
 FOLDER: Final = Path(__file__).parent / "schema" / "cql"
+"""The project's schema/cql: `schema` here is a link to it, so that an installed package carries the files."""
 STATEMENT_TIMEOUT_S: Final = 60.0
 """Of a change to the schema, which all nodes must agree to."""
 LOCK_S: Final = 90
