@@ -392,9 +392,7 @@ async def test_store_that_was_set_back_stops_and_a_restart_fills_it_again():
     # What the store had at some time before: nothing, in this case.
     store.__init__()  # type: ignore[misc]
     await log.say(EVENTS, "ubscore-0", 5, events[4:])
-    with pytest.raises(
-        InvariantError, match=r"the store has the effects of balance.events/0 up to offset 0"
-    ):
+    with pytest.raises(InvariantError, match=r"the store has the effects of balance.events/0 up to offset 0"):
         await asyncio.wait_for(task, 5)
     assert (await found_tables(store))["balance_ledger"] == []
     await run_to_end(shells_of(log, store, HastyClock()), log)
