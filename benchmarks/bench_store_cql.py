@@ -38,7 +38,7 @@ from services.domain.errors import StoreError
 from services.shell.projection_shell import LINGER_SECONDS, MAX_RECORDS
 from tests.real.database import Database
 
-SECONDS: Final = 20.0
+SECONDS: Final = 120.0
 RATE: Final = 10_000
 WARM_UP_S: Final = 5.0
 AS_FAST_AS_IT_GOES: Final = 1e6
