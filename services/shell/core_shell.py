@@ -15,9 +15,10 @@ from services.adapters.journal_format import state_digest
 from services.adapters.ports import Append, Clock, Log, StoredFrame
 from services.domain.core import Core, Output
 from services.domain.errors import GapError, InvariantError, LogError
-from services.domain.messages import Frame, decode_frame, encode_frame
+from services.domain.messages import Frame, decode_frame
 from services.domain.topics import TopicPartition
 from services.shell.journal_port import JournalPort
+from services.shell.output_frames import output_frames
 from services.shell.output_partitions import Said, last_said, require_same_outputs
 from services.shell.pending import MAX_PENDING_RECORDS
 from services.shell.progress import Progress
@@ -30,8 +31,6 @@ from services.shell.shell_snapshot import (
 )
 from services.shell.standby import ACTIVE, Role, Standby
 
-MAX_FRAME_RECORDS: Final = 1_000
-"""More output records than this go out in several frames, so that readers are never held up by one."""
 BATCH_FRAMES: Final = 32
 """Input frames that share one journal flush and one append at the most."""
 
@@ -314,9 +313,7 @@ class CoreShell(Generic[C]):
             said = self._published.get(partition, 0)
             fresh = records[max(0, said + 1 - first) :]
             first = max(first, said + 1)
-            for i in range(0, len(fresh), MAX_FRAME_RECORDS):
-                chunk = fresh[i : i + MAX_FRAME_RECORDS]
-                appends.append(Append(partition, encode_frame(self.core.source, first + i, chunk)))
+            appends += [Append(partition, data) for data in output_frames(self.core.source, first, fresh)]
             if fresh:
                 self._published[partition] = first + len(fresh) - 1
         if appends:
