@@ -3,7 +3,6 @@
 import pytest
 
 from services.domain.messages import MatchResult, decode_frame, encode_frame
-from services.domain.orders import Side
 from services.domain.topics import ENGINE_OUTPUTS, ORDERS
 from services.matcher.engine import MatcherEngine
 from services.shell.output_frames import MAX_FRAME_BYTES, MAX_FRAME_RECORDS, output_frames
