@@ -37,8 +37,9 @@ class KafkaSettings:
     sasl_username: str | None = None
     sasl_password: str | None = field(default=None, repr=False)
     compression: Compression | None = None
-    max_frame_bytes: int = 1_000_000
-    """Of one frame; the topics must take a little more (see topics_kafka)."""
+    max_frame_bytes: int = 32 * MIB
+    """Of one frame; the topics must take a little more (see topics_kafka). The result of one order that trades with
+    ten thousand others has two megabytes, and a core whose result is refused cannot go on."""
     max_batch_bytes: int = 1_000_000
     """Of the frames to one partition that are sent together, unless one alone is bigger."""
     max_queued_bytes: int = 32 * MIB

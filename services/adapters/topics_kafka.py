@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from services.adapters.kafka_settings import KafkaSettings
+from services.adapters.kafka_settings import MIB, KafkaSettings
 from services.adapters.log_kafka_cursor import CLIENT_ERRORS, started
 from services.domain.errors import LogError
 
@@ -29,7 +29,7 @@ class TopicSettings:
     retention_bytes: int | None = None
     """Of one partition; -1: without limit."""
     min_insync_replicas: int | None = None
-    max_message_bytes: int = 1_048_576
+    max_message_bytes: int = 33 * MIB
     """Of one batch: must hold the biggest frame and what the protocol adds to it."""
 
     def entries(self) -> dict[str, str]:

@@ -264,6 +264,18 @@ async def test_append_frame_above_our_limit_is_refused_before_anything_is_writte
 
 
 @run_async
+async def test_append_frame_as_big_as_the_result_of_a_great_sweep_is_written_and_read(settings: KafkaSettings) -> None:
+    """One order that trades with ten thousand others has a result of two megabytes, which nobody can cut."""
+    big = b"".join(number.to_bytes(8, "big") for number in range(700_000))
+    writer, reader = KafkaLog(settings), KafkaLog(settings)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await writer.append([Append(P, b"before"), Append(P, big), Append(P, b"behind")]) == [0, 1, 2]
+        assert [data for _, data in await read_all(reader, P)] == [b"before", big, b"behind"]
+        await writer.close()
+        await reader.close()
+
+
+@run_async
 async def test_append_frame_above_the_topics_limit_fails_and_leaves_no_hole(settings: KafkaSettings) -> None:
     await apply_topics(settings, {P.topic: 1}, TopicSettings(max_message_bytes=2_000))
     log = KafkaLog(settings)

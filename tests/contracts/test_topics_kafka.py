@@ -68,7 +68,7 @@ async def test_apply_new_topics_creates_them_with_their_settings(brokers: KafkaS
         "cleanup.policy": "delete",
         "retention.ms": "-1",
         "min.insync.replicas": "1",
-        "max.message.bytes": "1048576",
+        "max.message.bytes": "34603008",
     }
     assert {key: await _setting(brokers, ORDERS, key) for key in expected} == expected
 
