@@ -95,7 +95,7 @@ class InternalServer:
         """Let in who may come, not too many at once, and say why when there is no answer."""
         if request.path == "/metrics" or request.path.startswith("/health/"):
             return await handler(request)
-        given = request.headers.get("Authorization", "").encode()
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not self._token or not hmac.compare_digest(given, self._token):
             return web.Response(status=401, text="the token is not ours: do all processes have the same secret key?")
         if self._in_flight >= MAX_IN_FLIGHT:

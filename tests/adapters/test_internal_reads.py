@@ -205,6 +205,8 @@ async def test_internal_server_answers_health_and_metrics_without_a_token_and_re
         assert (await http.get("/metrics")).status_code == 200
         for path in ("/balances?user_id=1", "/state", "/snapshot", "/no-such-path"):
             assert (await http.get(path)).status_code == 401, path
+        no_text = {"Authorization": b"Bearer \xff\xfe"}
+        assert (await http.get("/state", headers=no_text)).status_code == 401
         bearer = {"Authorization": f"Bearer {TOKEN}"}
         assert (await http.get("/balances?user_id=x", headers=bearer)).status_code == 400
         assert (await http.get("/balances", headers=bearer)).status_code == 400
