@@ -10,13 +10,15 @@ log was read on: then it must be something that the log says.
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, NamedTuple
 
+from msgspec.structs import astuple
+
 from services.adapters.ports import AuditStore
 from services.domain.orders import OrderStatus
 from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS, TopicPartition, account_shard
 from services.verify.ledger import StoredLedger
 from services.verify.recount import Recount
 from services.verify.report import Check
-from services.verify.tables import COUNTED, Row, Tables
+from services.verify.tables import COUNTED, NOTHING_COUNTED, Row, Tables
 
 MAX_ASIDE: Final = 1_000_000
 """Rows put aside: more than that is no traffic, but another exchange's store."""
@@ -117,24 +119,20 @@ class Comparison:
     # Rows: key, value, and whether it may be older than the log
 
     def _balance(self, row: Any) -> tuple[Row, Row, bool]:
-        key, value = (row.user_id, row.asset_id), (row.available, row.reserved, row.version)
+        key, value = (row.user_id, row.asset_id), astuple(row)[2:]
         self._balances[key] = value
         return key, value, self._is_gone(BALANCE_EVENTS, self._shard(row.user_id))
 
     def _entry(self, row: Any) -> tuple[Row, Row, bool]:
         self._ledger.add(row)
-        amounts = (row.available_delta, row.reserved_delta, row.available, row.reserved)
         first = self._tables.first_entries.get((row.user_id, row.asset_id))
         older = self._is_gone(BALANCE_EVENTS, self._shard(row.user_id)) and (first is None or row.seq < first)
-        return (row.user_id, row.asset_id, row.seq), (row.kind, *amounts, row.event_id), older
+        return (row.user_id, row.asset_id, row.seq), astuple(row)[3:], older
 
     def _trade(self, row: Any) -> tuple[Row, Row, bool]:
-        amounts = (row.price_ticks, row.quantity_lots, row.base_amount, row.quote_amount)
-        users = (row.buyer_user_id, row.seller_user_id)
-        value = (*amounts, *users, row.buyer_fee, row.seller_fee, row.engine_sequence)
-        shards = {self._shard(user_id) for user_id in users}
+        shards = {self._shard(row.buyer_user_id), self._shard(row.seller_user_id)}
         older = all(self._half_is_gone(shard, row.matcher_shard, row.engine_sequence) for shard in shards)
-        return (row.symbol, row.trade_id), value, older
+        return (row.symbol, row.trade_id), astuple(row)[2:], older
 
     def _half_is_gone(self, shard: int, matcher_shard: int, engine_sequence: int) -> bool:
         first = self._tables.first_trades.get((shard, matcher_shard))
@@ -156,10 +154,9 @@ class Comparison:
     def _order_parts(self, row: Any) -> tuple[Row, Row, bool]:
         key = (row.user_id, row.order_id)
         older = key not in self._tables.orders and any(self._recount.starts.values())
-        return key, (row.status, row.filled_lots, row.filled_tick_lots), older
+        return key, astuple(row)[2:], older
 
     def _update(self, row: Any) -> tuple[Row, Row, bool]:
-        state = (row.user_id, row.order_id, row.status, row.filled_lots, row.trade_id)
         kind, _, number = row.source.rpartition("-")
         matches = kind == "matcher"
         first = self._tables.first_updates.get(row.source)
@@ -167,24 +164,25 @@ class Comparison:
         older = older and (first is None or row.sequence < first)
         if older and row.status != OrderStatus.PartiallyFilled:
             key = (row.user_id, int(number) if matches else -1 - int(number))
-            counts = self._older_counts.setdefault(key, [0] * (len(COUNTED) + 1))
+            counts = self._older_counts.setdefault(key, list(NOTHING_COUNTED))
             counts[COUNTED.index(row.status)] += 1
-            counts[-1] = max(counts[-1], row.sequence)
-        return (row.source, row.sequence, row.part), state, older
+            if row.sequence > counts[-1]:
+                counts[-2:] = row.time_ms, row.sequence
+        return (row.source, row.sequence, row.part), astuple(row)[3:], older
 
     def _expected_statistics(self) -> dict[Row, Row]:
         """By the log, and by the store's own updates that are older than it."""
         expected: dict[Row, Row] = {}
         for key in self._tables.statistics.keys() | self._older_counts.keys():
-            counted = self._tables.statistics.get(key, [0] * (len(COUNTED) + 1))
-            older = self._older_counts.get(key, [0] * (len(COUNTED) + 1))
-            sums = [a + b for a, b in zip(counted[:-1], older[:-1], strict=True)]
-            expected[key] = (*sums, max(counted[-1], older[-1]))
+            counted = self._tables.statistics.get(key, NOTHING_COUNTED)
+            older = self._older_counts.get(key, NOTHING_COUNTED)
+            sums = [a + b for a, b in zip(counted[:-2], older[:-2], strict=True)]
+            # What is on the log came later.
+            expected[key] = (*sums, *(counted if counted[-1] else older)[-2:])
         return expected
 
     def _statistics(self, row: Any) -> tuple[Row, Row, bool]:
-        counts = (row.new, row.filled, row.cancelled, row.rejected, row.expired, row.sequence)
-        return (row.user_id, row.shard), counts, False
+        return (row.user_id, row.shard), astuple(row)[2:], False
 
     def _is_gone(self, topic: str, shard: int) -> bool:
         """Whether the log no longer has the beginning of a partition."""
@@ -213,7 +211,7 @@ class Comparison:
     def _is_older_half(self, key: Row, halves: dict[int, Any]) -> bool:
         """Whether the other shard settled its half of a trade before the log begins."""
         symbol, trade_id, matcher_shard, engine_sequence = key
-        *_, buyer, seller, _, _, _ = self._tables.trades[symbol, trade_id]
+        buyer, seller = self._tables.trades[symbol, trade_id][4:6]
         (other,) = {self._shard(buyer), self._shard(seller)} - halves.keys()
         return self._half_is_gone(other, matcher_shard, engine_sequence)
 
@@ -222,7 +220,7 @@ def _is_newer(table: str, key: Row, value: Row, newer: Tables) -> bool:
     """Whether what a row says is something that the log says behind the store's position."""
     if table == "user_balances":
         entry = newer.ledger.get((*key, value[2]))
-        return entry is not None and entry[3:5] == value[:2]
+        return entry is not None and (*entry[3:5], value[2], entry[-1]) == value
     if table in ("active_orders", "order_history"):
         return key in newer.orders
     if table == "order_statistics":

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from services.adapters.journal_format import decode_snapshot, encode_snapshot, state_digest
 from services.cli import app
 from services.domain.errors import ExchangeError
+from services.domain.rejects import Reject
 from services.runtime.live_state import live_digests
 from services.runtime.verification import verify_folder
 from services.verify.report import Check
@@ -97,6 +98,48 @@ async def test_verify_store_row_changed_fails_that_table(tmp_path: Path, stateme
     _sql(statement)(tmp_path)
     failed = [found for found in await _verify(tmp_path) if not found.ok]
     assert any(check in found.name for found in failed), failed
+
+
+_TABLES = {
+    "user_balances": 2,
+    "balance_ledger": 3,
+    "settled_trades": 2,
+    "active_orders": 2,
+    "order_history": 2,
+    "order_updates_stream": 3,
+    "order_statistics": 2,
+}
+"""How many columns each table's key has."""
+_NUMBERED = ("side", "order_type", "time_in_force", "status")
+_TRUTHS = ("buyer_is_maker", "is_maker")
+
+
+def _other_value(column: str, kind: str) -> str:
+    if column in _NUMBERED:
+        return f"CASE {column} WHEN 1 THEN 2 ELSE 1 END"
+    if column == "code":
+        return f"CASE code WHEN 0 THEN {int(Reject.DUPLICATE_CLIENT_ORDER_ID)} ELSE 0 END"
+    if column in _TRUTHS:
+        return f"1 - {column}"
+    return f"{column} || 'x'" if kind == "TEXT" else f"{column} + 1"
+
+
+@pytest.mark.parametrize("table", _TABLES)
+@run_async
+async def test_verify_any_column_of_one_row_changed_fails_that_table(tmp_path: Path, table: str) -> None:
+    await _make(tmp_path)
+    path = tmp_path / "store.sqlite3"
+    with sqlite3.connect(path) as store:
+        columns = [(name, kind) for _, name, kind, *_ in store.execute(f"PRAGMA table_info({table})")]
+    whole, unseen = path.read_bytes(), []
+    keys = ", ".join(name for name, _ in columns[: _TABLES[table]])
+    for column, kind in columns[_TABLES[table] :]:
+        path.write_bytes(whole)
+        row = f"({keys}) = (SELECT {keys} FROM {table} LIMIT 1)"
+        _sql(f"UPDATE {table} SET {column} = {_other_value(column, kind)} WHERE {row}")(tmp_path)
+        if f"store: {table}" not in [found.name for found in await _verify(tmp_path) if not found.ok]:
+            unseen.append(column)
+    assert unseen == []
 
 
 @pytest.mark.parametrize("reader", ["settlement", "order_history"])
