@@ -9,11 +9,15 @@ import pytest
 from typer.testing import CliRunner
 
 from services.adapters.journal_format import decode_snapshot, encode_snapshot, state_digest
+from services.adapters.log_sqlite import SqliteLog
+from services.adapters.store_sqlite import SqliteStore
 from services.cli import app
 from services.domain.errors import ExchangeError
 from services.domain.rejects import Reject
 from services.runtime.live_state import live_digests
 from services.runtime.verification import verify_folder
+from services.verify.compare import Comparison
+from services.verify.recount import Recount
 from services.verify.report import Check
 from tests.support.aio import run_async
 from tests.support.exchanges import running
@@ -140,6 +144,22 @@ async def test_verify_any_column_of_one_row_changed_fails_that_table(tmp_path: P
         if f"store: {table}" not in [found.name for found in await _verify(tmp_path) if not found.ok]:
             unseen.append(column)
     assert unseen == []
+
+
+@run_async
+async def test_compare_more_newer_rows_than_can_be_put_aside_does_not_pass(tmp_path: Path) -> None:
+    await _make(tmp_path)
+    _sql("UPDATE settlement_progress SET next_offset = 3 WHERE reader = 'settlement'")(tmp_path)
+    log, store = SqliteLog.open_read_only(tmp_path / "log.sqlite3"), SqliteStore(tmp_path / "store.sqlite3")
+    failed = {}
+    for most in (1, 1_000):
+        recount = Recount(log, store, 1, 1)
+        await recount.run()
+        comparison = Comparison(recount, store, 1, consistent=False, max_aside=most)
+        failed[most] = [check.name for check in await comparison.run(lambda table, rows: None) if not check.ok]
+    assert failed == {1: ["store: user_balances", "store: balance_ledger", "store: settled_trades"], 1_000: []}
+    await store.close()
+    await log.close()
 
 
 @pytest.mark.parametrize("reader", ["settlement", "order_history"])
