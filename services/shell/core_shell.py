@@ -33,6 +33,8 @@ from services.shell.standby import ACTIVE, Role, Standby
 
 BATCH_FRAMES: Final = 32
 """Input frames that share one journal flush and one append at the most."""
+END_SECONDS: Final = 5.0
+"""For the log to say where the output partitions end; a snapshot that does not learn that is not taken."""
 
 
 C = TypeVar("C", bound=Core)
@@ -179,13 +181,15 @@ class CoreShell(Generic[C]):
 
     async def run(self) -> None:
         """Follow the input until `stop`, then leave a snapshot."""
+        may_read = True
         async with self._listening():
             while not self._stopping:
                 self._rung = False
                 await self._do_what_is_due()
-                frames = [] if self._pauses else await self._read()
+                frames = [] if self._pauses or not may_read else await self._read()
                 if not frames:
-                    await self._wait()
+                    if not self._rung:
+                        may_read = await self._wait()
                     continue
                 await self._journal.append(frames)
                 await self._journal.flush()
@@ -241,10 +245,11 @@ class CoreShell(Generic[C]):
             if self._snapshot_is_due:
                 await self.take_snapshot()
 
-    async def _wait(self) -> None:
-        """Wait for the next frame, or until anything else has to be done."""
-        if self._rung:
-            return
+    async def _wait(self) -> bool:
+        """Wait for the next frame, or until anything else has to be done.
+
+        Returns whether there may be a frame: a log that is away would be asked in vain, and it raises when it is.
+        """
         bell = self._bell = asyncio.get_running_loop().create_future()
         waiting: list[asyncio.Future[None]] = [bell]
         self._waits_for_outputs = self._pauses
@@ -255,6 +260,7 @@ class CoreShell(Generic[C]):
             for idle in waiting[1:]:
                 if idle.done():
                     idle.result()
+            return self._waits_for_outputs or waiting[-1].done()
         finally:
             self._bell, self._waits_for_outputs = None, False
             for idle in waiting:
@@ -324,21 +330,33 @@ class CoreShell(Generic[C]):
     async def take_snapshot(self) -> None:
         """Write a snapshot to the journal, unless nothing was applied since the last one.
 
-        Neither is one written while the log lacks something that the core has said: a restart would never say it.
+        Neither is one written while the log lacks something that the core has said: a restart would never say it. Nor
+        while the log is away: the journal has all of it, and the next one is taken when it is due.
         """
         self.snapshot_ms = self._clock.time_ms()
         if not self.has_news or not self.all_said:
             return
-        data = encode_shell_snapshot(await self._snapshot())
+        try:
+            data = encode_shell_snapshot(await self._snapshot())
+        except LogError:
+            return
         await self._journal.snapshot(data, state_digest(data), self.core.next_offset)
         self._snapshot_offset = self.core.next_offset
 
     async def _give_snapshot(self) -> None:
-        snapshot = await self._snapshot()
-        taken = TakenSnapshot(encode_shell_snapshot(snapshot), self.core.next_offset, state_digest(snapshot.core))
+        taken: TakenSnapshot | LogError
+        try:
+            snapshot = await self._snapshot()
+            taken = TakenSnapshot(encode_shell_snapshot(snapshot), self.core.next_offset, state_digest(snapshot.core))
+        except LogError as error:
+            taken = error
         asked, self._snapshots_asked = self._snapshots_asked, []
         for waiter in asked:
-            if not waiter.done():
+            if waiter.done():
+                continue
+            if isinstance(taken, LogError):
+                waiter.set_exception(LogError(str(taken)))
+            else:
                 waiter.set_result(taken)
 
     async def _snapshot(self) -> ShellSnapshot:
@@ -350,4 +368,8 @@ class CoreShell(Generic[C]):
         standby = self._standby
         if standby is not None:
             return [(*partition, standby.heard_until(partition)) for partition in self._outputs]
-        return [(*partition, await self._log.end(partition)) for partition in self._outputs]
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                return [(*partition, await self._log.end(partition)) for partition in self._outputs]
+        except TimeoutError as error:
+            raise LogError(f"{self.core.source}: the log does not say where the output ends") from error

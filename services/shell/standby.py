@@ -21,6 +21,8 @@ Role = Literal["active", "standby"]
 
 ACTIVE: Final = "active"
 STANDBY: Final = "standby"
+HEAR_SECONDS: Final = 5.0
+"""For reading all that the output partitions hold; then the shell looks whether it should stop, and tries again."""
 
 
 class Heard(NamedTuple):
@@ -125,8 +127,13 @@ class Standby:
     async def hears_nobody(self) -> bool:
         """Whether it has heard nothing once it has read all that the output partitions hold now."""
         since = self._silent_since
-        for partition, progress in self._read.items():
-            await progress.reached(await self._log.end(partition))
+        try:
+            async with asyncio.timeout(HEAR_SECONDS):
+                for partition, progress in self._read.items():
+                    await progress.reached(await self._log.end(partition))
+        except TimeoutError:
+            # The log is away, so nobody can be heard, and nobody could hear this one.
+            return False
         return since is not None and self._silent_since == since
 
     def take_over(self) -> list[Output]:

@@ -337,6 +337,61 @@ async def test_standby_log_cannot_be_heard_any_more_ends() -> None:
             await standby.running
 
 
+# The log is away
+
+
+class _AwayLog(MemoryLog):
+    """A log that is away while `away`: where it ends is known in no time, and reading raises."""
+
+    away = False
+
+    async def end(self, partition: TopicPartition) -> int:
+        while self.away:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+        return await super().end(partition)
+
+    async def read(self, partition: TopicPartition, offset: int, max_frames: int = 256) -> Any:
+        if self.away:
+            raise LogError("no broker answers")
+        return await super().read(partition, offset, max_frames)
+
+
+@run_in_virtual_time
+async def test_core_shell_log_away_while_a_snapshot_is_due_goes_on_when_it_is_back() -> None:
+    log = _AwayLog()
+    await fill(log, 2)
+    life = await _Life(log, standby=False, snapshot_interval_ms=60_000).start()
+    await life.has_applied_all()
+    log.away = True
+    asked = asyncio.create_task(life.shell.snapshot_now())
+    await asyncio.sleep(600)
+    with pytest.raises(LogError, match="does not say where the output ends"):
+        await asked
+    assert not life.running.done()
+    log.away = False
+    await _order(log, 2)
+    await life.has_applied_all()
+    await life.stop()
+
+
+@pytest.mark.parametrize("standby", [False, True], ids=["active", "standby with something to say"])
+@run_in_virtual_time
+async def test_core_shell_told_to_stop_while_the_log_is_away_ends_soon_and_loses_nothing(standby: bool) -> None:
+    log, expected = _AwayLog(), await _undisturbed(8)
+    life = await _Life(log, standby=standby).start()
+    await fill(log, 8)
+    await life.has_applied_all()
+    log.away = True
+    await asyncio.sleep(2 * TAKEOVER_S)
+    async with asyncio.timeout(10):
+        await life.stop()
+    log.away = False
+    again = await _Life(log, life.disk, standby=False).start()
+    await again.has_applied_all()
+    await again.stop()
+    assert _says_what(log, expected)
+
+
 # Waiting and snapshots on demand
 
 
