@@ -289,9 +289,10 @@ async def test_retention_removed_what_a_projection_needs_stops_it_with_the_posit
     layout, feeder, brokers = Layout(1, 1), Feeder(Layout(1, 1)), place()
     events = TopicPartition(BALANCE_EVENTS, 0)
     async with opened(layout, brokers, tmp_path / "here") as running:
-        await feeder.feed(running.log, 60)
-        await running.rest()
-        end = await running.log.end(events)
+        # The slower the machine, the more answers go into one frame.
+        while (end := await running.log.end(events)) < 10:
+            await feeder.feed(running.log, 20)
+            await running.rest()
     with sqlite3.connect(tmp_path / "here" / "store.sqlite3") as store:
         store.execute("UPDATE settlement_progress SET next_offset = 5 WHERE reader = 'settlement'")
     await _remove_before(brokers, events, 9)
