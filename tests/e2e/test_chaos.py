@@ -21,6 +21,7 @@ from tests.real.stack import BROKER, DATABASE, Stack
 from tests.support.acknowledged import (
     check_active,
     check_orders,
+    check_trades,
     check_transfers,
     eventually,
     until_stored,
@@ -348,5 +349,6 @@ def check_everything(api: Api, done: Sequence[Intent], rounds: int) -> None:
     until_stored(api)
     check_orders(api, done)
     check_transfers(api, done)
+    check_trades(api)
     check_active(api)
     api.close()

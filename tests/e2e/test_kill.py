@@ -6,7 +6,14 @@ import time
 from collections import Counter
 
 from services.demo.client import USERS, Api
-from tests.support.acknowledged import check_active, check_orders, check_transfers, until_stored, wait_for_answers
+from tests.support.acknowledged import (
+    check_active,
+    check_orders,
+    check_trades,
+    check_transfers,
+    until_stored,
+    wait_for_answers,
+)
 from tests.support.exchange_process import ExchangeProcess
 from tests.support.processes import run
 from tests.support.stubborn_client import StubbornClient
@@ -36,6 +43,7 @@ def test_killed_again_and_again_keeps_what_it_acknowledged_once(exchange: Exchan
     until_stored(api)
     check_orders(api, done)
     check_transfers(api, done)
+    check_trades(api)
     check_active(api)
     api.close()
     assert exchange.stop() == 0

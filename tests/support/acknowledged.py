@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -107,6 +107,25 @@ def check_transfers(api: Api, done: Sequence[Intent]) -> None:
     assert found == Counter(dict.fromkeys(completed | demo, 1))
     assert all(intent.refusal["code"] == -2010 for intent in transfers if intent.refusal is not None)
     assert all(total > 0 for total in owned(api).values())
+
+
+def check_trades(api: Api) -> None:
+    """Every trade that moved a user's funds is among his trades once, and among its symbol's, which lack none."""
+    settled: set[tuple[str, int]] = set()
+    for user in USERS:
+        entries = [entry for asset in ("BTC", "ETH", "USDT") for entry in ledger(api, user, asset)]
+        references = {tuple(entry["reference"].split(":")) for entry in entries if entry["kind"] in ("Trade", "Fee")}
+        moved = {(symbol, int(trade_id)) for _, symbol, trade_id in references}
+        assert traded(api.pages("/api/trades", "trades", "cursor", user, user_id=user)) == Counter(moved)
+        settled |= moved
+    for symbol in {symbol for symbol, _ in settled}:
+        found = traded(api.pages("/api/trades", "trades", "cursor", 0, symbol=symbol))
+        assert found == Counter((symbol, trade_id) for trade_id in range(1, len(found) + 1))
+        assert set(found) >= {trade for trade in settled if trade[0] == symbol}
+
+
+def traded(trades: Iterable[dict[str, Any]]) -> "Counter[tuple[str, int]]":
+    return Counter((trade["symbol"], trade["trade_id"]) for trade in trades)
 
 
 def check_active(api: Api) -> None:
