@@ -39,7 +39,12 @@ class TopicSettings:
             "retention.bytes": self.retention_bytes,
             "min.insync.replicas": self.min_insync_replicas,
         }
-        always = {"cleanup.policy": "delete", "max.message.bytes": str(self.max_message_bytes)}
+        always = {
+            "cleanup.policy": "delete",
+            "max.message.bytes": str(self.max_message_bytes),
+            # Else a frame would be as old as its writer's clock says, and go as soon as that is wrong.
+            "message.timestamp.type": "LogAppendTime",
+        }
         return always | {name: str(value) for name, value in optional.items() if value is not None}
 
 

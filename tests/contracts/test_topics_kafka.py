@@ -69,6 +69,7 @@ async def test_apply_new_topics_creates_them_with_their_settings(brokers: KafkaS
         "retention.ms": "-1",
         "min.insync.replicas": "1",
         "max.message.bytes": "34603008",
+        "message.timestamp.type": "LogAppendTime",
     }
     assert {key: await _setting(brokers, ORDERS, key) for key in expected} == expected
 
