@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from tests.real.jars import jars
-from tests.real.server import READY_WITHIN_SECONDS, Server, free_ports
+from tests.real.server import READY_WITHIN_SECONDS, JavaServer, free_ports
 from tests.support.certificates import self_signed
 
 VERSION: Final = "4.1.0"
@@ -55,7 +55,7 @@ broker.session.timeout.ms=1000
 """
 
 
-class Broker(Server):
+class Broker(JavaServer):
     """One broker on a folder of its own; ended by its own pid. host: the address of this machine that it listens on."""
 
     def __init__(self, folder: Path, *, host: str = "127.0.0.1") -> None:

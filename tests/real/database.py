@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.real.jars import jars
-from tests.real.server import Server, free_ports
+from tests.real.server import JavaServer, free_ports
 from tests.support.certificates import self_signed
 
 VERSION: Final = "5.0.5"
@@ -107,7 +107,7 @@ _CONFIGURATION: Final[dict[str, Any]] = {
 }
 
 
-class Database(Server):
+class Database(JavaServer):
     """One node of Cassandra.
 
     host: the address of this machine on which clients are answered. secure: TLS with the certificate in `certificate`,

@@ -1,4 +1,4 @@
-"""A server in Java that tests start on a folder and ports of its own, and end by its own pid."""
+"""A server that tests start on a folder and ports of its own, and end by its own pid."""
 
 import signal
 import subprocess
@@ -17,11 +17,9 @@ _POLL_SECONDS: Final = 0.05
 class Server:
     """What every server can be told. Data and ports stay the same from start to start: clients find it again."""
 
-    def __init__(self, name: str, folder: Path, jars: Path, options: Sequence[str]) -> None:
-        """name: for people. jars: the class path. options: of the virtual machine."""
+    def __init__(self, name: str, folder: Path) -> None:
+        """name: for people."""
         self._name = name
-        self._jars = jars
-        self._options = options
         self.detached = False
         """Whether it goes on when whoever started it ends, or Ctrl-C is pressed there."""
         self._output = folder / "output.txt"
@@ -31,9 +29,8 @@ class Server:
     def start(self) -> None:
         """Start it, and return once it answers a client."""
         with self._output.open("ab") as output:
-            command = self._java(*self._main())
             self._process = subprocess.Popen(
-                command, stdout=output, stderr=subprocess.STDOUT, start_new_session=self.detached
+                self._command(), stdout=output, stderr=subprocess.STDOUT, start_new_session=self.detached
             )
         deadline = time.monotonic() + READY_WITHIN_SECONDS
         while not self._answers():
@@ -70,20 +67,37 @@ class Server:
         assert self._process is not None
         return self._process
 
-    def _main(self) -> Sequence[str]:
-        """The main class and its arguments."""
+    def _command(self) -> Sequence[str]:
+        """The program and its arguments."""
         raise NotImplementedError
 
     def _answers(self) -> bool:
         """Whether a client gets an answer."""
         raise NotImplementedError
 
+    def _said(self) -> str:
+        return self._output.read_text(errors="replace")[-4_000:]
+
+
+class JavaServer(Server):
+    """A server in Java."""
+
+    def __init__(self, name: str, folder: Path, jars: Path, options: Sequence[str]) -> None:
+        """name: for people. jars: the class path. options: of the virtual machine."""
+        super().__init__(name, folder)
+        self._jars = jars
+        self._options = options
+
+    def _command(self) -> Sequence[str]:
+        return self._java(*self._main())
+
+    def _main(self) -> Sequence[str]:
+        """The main class and its arguments."""
+        raise NotImplementedError
+
     def _java(self, *arguments: str) -> list[str]:
         # One garbage collector thread and the quick compiler: it shares the machine with the tests.
         return ["java", "-XX:+UseSerialGC", *self._options, "-cp", f"{self._jars}/*", *arguments]
-
-    def _said(self) -> str:
-        return self._output.read_text(errors="replace")[-4_000:]
 
 
 def free_ports(count: int) -> list[int]:
