@@ -1,5 +1,6 @@
 # The exchange on this machine, in one command each. Needs make and Python 3.11 or newer, nothing else;
-# the tests also need Java 17 and Maven for a real broker, which they install by themselves as root on Debian.
+# the tests also need Java 17 and Maven for a real broker, and Go 1.25 for a real S3 server, which they install by
+# themselves as root on Debian (Go only on Debian 13: what 12 has is too old).
 
 VENV     := .venv
 BIN      := $(VENV)/bin

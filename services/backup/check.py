@@ -33,12 +33,17 @@ from services.shell.shell_snapshot import ShellSnapshot, decode_shell_snapshot
 R = TypeVar("R")
 
 
+class _Unfinished(BackupError):
+    """A backup without a manifest."""
+
+
 class Listed(NamedTuple):
-    """A folder that may be a backup. why: it is none; empty when it is one."""
+    """A folder that may be a backup. why: it is none; empty when it is one. unfinished: it has no manifest."""
 
     name: str
     manifest: Manifest | None
     why: str
+    unfinished: bool = False
 
 
 class Held(NamedTuple):
@@ -53,18 +58,24 @@ def list_backups(target: BackupTarget) -> list[Listed]:
     found = []
     for name in filter(is_backup_name, target.folders()):
         try:
-            found.append(Listed(name, open_backup(target, name).manifest, ""))
+            found.append(Listed(name, _open(target, name).manifest, ""))
         except ExchangeError as error:
-            found.append(Listed(name, None, str(error)))
+            found.append(Listed(name, None, str(error), isinstance(error, _Unfinished)))
     return found
 
 
 def open_backup(target: BackupTarget, name: str) -> "OpenBackup":
     """Raises BackupError when there is no such backup, or it was not finished."""
+    if name not in target.folders():
+        raise BackupError(f"{target.url}: {name} is no backup: there is no such folder")
+    return _open(target, name)
+
+
+def _open(target: BackupTarget, name: str) -> "OpenBackup":
     try:
         manifest = decode_manifest(target.read(name, MANIFEST))
     except FileNotFoundError as error:
-        raise BackupError(f"{target.url}: {name} is no backup: it has no {MANIFEST}, so it was not finished") from error
+        raise _Unfinished(f"{target.url}: {name} is no backup: it has no {MANIFEST}, so it was not finished") from error
     if manifest.name != name:
         raise BackupError(f"{target.url}: {name} holds {manifest.name}")
     return OpenBackup(target, manifest)
@@ -175,18 +186,3 @@ class OpenBackup:
 def _check(core: Any) -> None:
     """The core's own invariants. Raises InvariantError."""
     (core.state if hasattr(core, "state") else core).check()
-
-
-def prune_backups(target: BackupTarget, keep: int) -> list[str]:
-    """Remove the oldest finished backups until `keep` are left; returns their names.
-
-    What was not finished is left alone when it is newer than all that are kept: somebody may be making it.
-    """
-    listed = list_backups(target)
-    finished = [backup.name for backup in listed if backup.manifest is not None]
-    kept = finished[-keep:]
-    removed = [backup.name for backup in listed if kept and backup.name < kept[0] and backup.name in finished]
-    for name in removed:
-        # The manifest goes first: what is left of an interrupted removal is no backup.
-        target.remove(name, MANIFEST)
-    return removed

@@ -6,6 +6,7 @@ under way between services is nowhere else.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -33,6 +34,10 @@ from services.domain.topics import TopicPartition
 from services.shell.shell_snapshot import decode_shell_snapshot
 
 READ_FRAMES: Final = 256
+WRITES_EVERY_S: Final = 60.0
+"""However long a file takes until it can be seen on the target: see `prune`."""
+MARK: Final = "being-made"
+"""A file that is written again and again while the backup is made."""
 
 Watch = Callable[[str, int, int | None], None]
 """Told of progress: what is being done, how much of it, out of how much (None: not known)."""
@@ -60,26 +65,9 @@ async def create_backup(
     if name in await asyncio.to_thread(target.folders):
         raise BackupError(f"{name} is there already")
     making = _Making(source, target, name, watch)
-    cores = [await making.core(core) for core in source.layout.sources]
-    progress = await making.progress()
-    starts = await making.starts(progress)
-    tables = [await making.table(table) for table in TABLES]
-    ends = {partition: await source.log.end(partition) for partition in source.layout.partitions}
-    partitions = [await making.partition(partition, starts[partition], end) for partition, end in ends.items()]
-    layout = source.layout
-    manifest = Manifest(
-        VERSION,
-        name,
-        exchange_version,
-        created_ms,
-        layout.account_shards,
-        layout.matcher_shards,
-        cores,
-        progress,
-        tables,
-        partitions,
-    )
-    await making.write_whole(MANIFEST, encode_manifest(manifest))
+    async with making.marked():
+        manifest = await making.all_files(exchange_version, created_ms)
+        await making.finish(manifest)
     return manifest
 
 
@@ -93,6 +81,47 @@ class _Making:
         self._watch = watch
         self._positions: dict[TopicPartition, list[tuple[str, int]]] = {}
         """By partition, who stands where."""
+
+    @contextlib.asynccontextmanager
+    async def marked(self) -> AsyncIterator[None]:
+        """Say on the target, for as long as this lasts, that somebody is at it."""
+        done = asyncio.Event()
+        marking = asyncio.create_task(self._mark_until(done))
+        try:
+            yield
+        finally:
+            done.set()
+            await marking
+
+    async def _mark_until(self, done: asyncio.Event) -> None:
+        marked = False
+        while not await _is_set_within(done, WRITES_EVERY_S):
+            marked = True
+            # Whether the target can be written is for the backup's own files to say.
+            with contextlib.suppress(BackupError):
+                await self.write_whole(MARK, b"Somebody makes this backup, or was killed.\n")
+        if marked:
+            with contextlib.suppress(BackupError):
+                await asyncio.to_thread(self._target.remove_file, self._name, MARK)
+
+    async def all_files(self, exchange_version: str, created_ms: int) -> Manifest:
+        """Write every file but the manifest, in the order that makes the backup hold together."""
+        layout = self._source.layout
+        cores = [await self.core(core) for core in layout.sources]
+        progress = await self.progress()
+        starts = await self.starts(progress)
+        tables = [await self.table(table) for table in TABLES]
+        ends = {partition: await self._source.log.end(partition) for partition in layout.partitions}
+        partitions = [await self.partition(partition, starts[partition], end) for partition, end in ends.items()]
+        shards = (layout.account_shards, layout.matcher_shards)
+        return Manifest(VERSION, self._name, exchange_version, created_ms, *shards, cores, progress, tables, partitions)
+
+    async def finish(self, manifest: Manifest) -> None:
+        """Write the manifest. Raises BackupError when files are gone: somebody took this backup for abandoned."""
+        there = await asyncio.to_thread(self._target.sizes, self._name)
+        if gone := [file.name for file in manifest.files if there.get(file.name) != file.bytes]:
+            raise BackupError(f"{self._name}: was removed or changed while it was made: {', '.join(gone)}")
+        await self.write_whole(MANIFEST, encode_manifest(manifest))
 
     async def core(self, source: str) -> CoreEntry:
         """Write a core's snapshot."""
@@ -205,6 +234,13 @@ class _Writing:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         assert self._file is not None
         await asyncio.to_thread(self._file.__exit__, kind)
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 async def _chunks(rows: AsyncIterator[Any]) -> AsyncIterator[list[Any]]:

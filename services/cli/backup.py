@@ -31,8 +31,9 @@ Name = Annotated[str, typer.Argument(help="Which one; the newest without.")]
 def _group() -> None:
     """Backups: snapshots of the cores, the store's tables and the tails of the log, in a folder or on S3.
 
-    For S3 install `exchange-platform[s3]` and give AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, where it is not
-    Amazon's, AWS_ENDPOINT_URL.
+    For S3 install `exchange-platform[s3]`, make a bucket, and give a target such as `s3://bucket/exchange` and, in the
+    environment, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION and, where it is not Amazon's,
+    AWS_ENDPOINT_URL (`https://s3.example.com`); or what else Amazon's own programs take, such as AWS_PROFILE.
     """
     # The client complains at every attempt; what came of all of them is said at the end.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
@@ -44,7 +45,10 @@ def create(
     local_dir: LocalDir = None,
     target: Target = "",
     keep: Annotated[
-        int | None, typer.Option(min=1, help="Remove older ones afterwards; the settings' `backup.keep` without.")
+        int | None,
+        typer.Option(
+            min=1, help="Remove older ones, and abandoned ones, afterwards; else the settings' `backup.keep`."
+        ),
     ] = None,
 ) -> None:
     """Make a backup of an exchange, running or not; of the distributed form its cores must run.
@@ -52,8 +56,8 @@ def create(
     API keys are in it, sealed. The secret key that opens them is not: keep `secret.key` somewhere else.
     """
     from services import __version__
-    from services.backup.check import prune_backups
     from services.backup.create import create_backup
+    from services.backup.prune import prune_backups
     from services.runtime.backups import distributed_source, local_source
 
     settings = _settings(config)
@@ -82,7 +86,7 @@ def list_command(config: Config = None, target: Target = "") -> None:
     # Names hold the time, and are there to be copied.
     name_column = Column("name", no_wrap=True)
     table = Table(name_column, "shards", "rows", "frames", "size", "version", title=at.url, title_justify="left")
-    for name, manifest, why in list_backups(at):
+    for name, manifest, why, _ in list_backups(at):
         if manifest is None:
             table.add_row(name, "", "", "", "", f"[red]{why}[/]")
             continue

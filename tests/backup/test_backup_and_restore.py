@@ -1,6 +1,9 @@
 """A backup of an exchange under load, put back elsewhere: the same digests, and everything adds up from there on."""
 
 import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +12,13 @@ import pytest
 
 from services.adapters.backup_target import BackupTarget
 from services.adapters.log_sqlite import SqliteLog
-from services.adapters.ports import Append, Log
+from services.adapters.ports import Append, CoreSnapshot, Log
 from services.adapters.store_sqlite import SqliteStore
-from services.backup.check import list_backups, newest_backup, open_backup, prune_backups
-from services.backup.create import create_backup
+from services.backup.check import list_backups, newest_backup, open_backup
+from services.backup.create import MARK, create_backup
 from services.backup.layout import Layout
 from services.backup.manifest import MANIFEST, Manifest, backup_name, encode_manifest
+from services.backup.prune import ABANDONED_AFTER, prune_backups
 from services.backup.restore import DONE, READER, Destination, restore_backup
 from services.backup.tables import TABLES
 from services.domain.errors import BackupError, ConfigError
@@ -23,7 +27,7 @@ from services.domain.rows import ProgressRow
 from services.domain.topics import TopicPartition
 from services.runtime.backups import SqliteTopics, journal_folders
 from services.verify.whole import verify_store
-from tests.backup.exchange import Exchange, Feeder, exchange
+from tests.backup.exchange import PATIENCE_S, Exchange, Feeder, exchange
 from tests.contracts.log_contract import read_all
 from tests.support.aio import run_async
 from tests.support.rows import key_row
@@ -275,6 +279,101 @@ def test_prune_keeps_the_newest_finished_ones(keep: int) -> None:
     finished_names = [name for n, name in enumerate(names) if n not in (1, 5)]
     assert removed == finished_names[: max(0, 4 - keep)]
     assert target.folders() == sorted([*(set(names) - set(removed)), "something-else"])
+
+
+def _touch(target: BackupTarget, folder: str, name: str) -> None:
+    with target.create(folder, name) as file:
+        file.write(b"x")
+
+
+def _finish(target: BackupTarget, name: str) -> None:
+    with target.create(name, MANIFEST) as file:
+        file.write(encode_manifest(Manifest(1, name, "0.1.0", CREATED_MS, 1, 1, [], [], [], [])))
+
+
+def _age(folder: Path, by: timedelta) -> None:
+    for path in (*folder.iterdir(), folder):
+        then = path.stat().st_mtime - by.total_seconds()
+        os.utime(path, (then, then))
+
+
+def test_prune_unfinished_is_removed_when_older_and_silent_and_without_a_manifest(tmp_path: Path) -> None:
+    target, names = BackupTarget(str(tmp_path)), [backup_name(CREATED_MS + n) for n in range(7)]
+    silent, empty, being_made, slow, damaged, finished, newer = names
+    for name in (silent, being_made, slow, newer):
+        _touch(target, name, "core-ubscore-0.bin")
+    (tmp_path / empty).mkdir()
+    _touch(target, damaged, MANIFEST)
+    for name in (silent, empty, slow, damaged, newer):
+        _age(tmp_path / name, ABANDONED_AFTER + timedelta(minutes=1))
+    _touch(target, slow, MARK)
+    _finish(target, finished)
+    assert prune_backups(target, 1) == [silent, empty]
+    assert target.folders() == [being_made, slow, damaged, finished, newer]
+
+
+def test_prune_without_any_finished_backup_removes_nothing(tmp_path: Path) -> None:
+    target, name = BackupTarget(str(tmp_path)), backup_name(CREATED_MS)
+    _touch(target, name, "core-ubscore-0.bin")
+    _age(tmp_path / name, 2 * ABANDONED_AFTER)
+    assert prune_backups(target, 1) == []
+    assert target.folders() == [name]
+
+
+@run_async
+async def test_create_backup_that_takes_long_is_marked_until_it_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.backup.create.WRITES_EVERY_S", 0.001)
+    target, seen = BackupTarget(str(tmp_path / "backups")), set[str]()
+
+    async def snapshot_when_marked(taken: CoreSnapshot) -> CoreSnapshot:
+        async with asyncio.timeout(PATIENCE_S):
+            while not (marks := list((tmp_path / "backups").glob(f"*/{MARK}"))):  # noqa: ASYNC110  a file
+                await asyncio.sleep(0.001)
+        seen.update(path.name for path in marks)
+        return taken
+
+    name = await _create_with(tmp_path, target, snapshot_when_marked)
+    assert seen == {MARK}
+    assert MARK not in target.sizes(name)
+
+
+@run_async
+async def test_create_backup_removed_meanwhile_is_not_finished(tmp_path: Path) -> None:
+    target = BackupTarget(str(tmp_path / "backups"))
+
+    async def remove_what_is_there(taken: CoreSnapshot) -> CoreSnapshot:
+        for folder in target.folders():
+            target.remove(folder, MANIFEST)
+        return taken
+
+    with pytest.raises(BackupError, match=r"was removed or changed while it was made: core-ubscore-0\.bin"):
+        await _create_with(tmp_path, target, remove_what_is_there)
+    assert [backup.manifest for backup in list_backups(target)] == [None]
+
+
+async def _create_with(
+    folder: Path, target: BackupTarget, then: Callable[[CoreSnapshot], Awaitable[CoreSnapshot]]
+) -> str:
+    """Make a backup; each core's snapshot goes through `then`."""
+    log, store = SqliteLog(folder / "log.sqlite3"), SqliteStore(folder / "store.sqlite3")
+    try:
+        async with exchange(Layout(1, 1), log, store, folder) as running:
+            source = running.source()
+
+            def through(take: Callable[[], Awaitable[CoreSnapshot]]) -> Callable[[], Awaitable[CoreSnapshot]]:
+                async def snapshot() -> CoreSnapshot:
+                    return await then(await take())
+
+                return snapshot
+
+            snapshots = {core: through(take) for core, take in source.snapshots.items()}
+            made = await create_backup(source._replace(snapshots=snapshots), target, "0.1.0", CREATED_MS, quiet)
+            return made.name
+    finally:
+        await log.close()
+        await store.close()
 
 
 @pytest.mark.parametrize("cut_at", [0, 1, 20, -2])
