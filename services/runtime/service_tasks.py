@@ -43,12 +43,13 @@ class ServiceTasks:
     async def run_beside(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`; when a service fails before it is done, cancel it and raise what stopped the service."""
         task = asyncio.ensure_future(work)
-        await asyncio.wait([task, self._failure], return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
+        done: set[asyncio.Future[None]] = set()
+        try:
+            done, _ = await asyncio.wait([task, self._failure], return_when=asyncio.FIRST_COMPLETED)
+        finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await self._failure
-        await task
+        await (task if task in done else self._failure)
 
     def let_end(self) -> None:
         """From now on a service may end without that being a failure."""
