@@ -22,7 +22,17 @@ from services.domain.errors import ConfigError
 
 REPEAT_SECONDS: Final = 30.0
 _MESSAGES: Final = 100
-_INSISTENT: Final = ("aiokafka", "aiokafka.consumer.group_coordinator", "cassandra.cluster", "cassandra.connection")
+_INSISTENT: Final = (
+    "aiokafka",
+    "aiokafka.cluster",
+    "aiokafka.conn",
+    "aiokafka.consumer.fetcher",
+    "aiokafka.consumer.group_coordinator",
+    "aiokafka.producer.sender",
+    "cassandra.cluster",
+    "cassandra.connection",
+)
+"""Each by its own name: a filter of a logger does not count for those below it."""
 _TALKATIVE: Final = ("aiokafka", "cassandra", "faust", "mode", "services.adapters.frames_faust_app")
 
 
