@@ -20,7 +20,8 @@ _LOWEST: Final = -(1 << 63)
 _HIGHEST: Final = (1 << 63) - 1
 _LAST_MONTH: Final = 1 << 30
 _NEWEST_DAYS: Final = 2
-"""Clocks of gateways differ a little, so at midnight a trade of yesterday may be newer than one of today."""
+"""Clocks of gateways differ a little, so at midnight a trade of yesterday may be newer than one of today. After a clock
+that was days ahead, the newest ones are looked for behind what they say."""
 
 _ASSETS: Final = "SELECT asset_id, bucket FROM ledger_buckets WHERE user_id = ?"
 _LEDGER: Final = (
@@ -41,6 +42,7 @@ _TRADES: Final = f"{TRADES_BY_USER.select} WHERE user_id = ? AND month = ?"
 _TRADES_AT: Final = f"{_TRADES} AND time_ms = ? AND symbol = ? AND trade_id < ? LIMIT ?"
 _DAYS: Final = "SELECT day FROM trade_days WHERE symbol = ? LIMIT ?"
 _NEWEST_BUCKET: Final = "SELECT bucket FROM settled_trades_by_day WHERE symbol = ? AND day = ? LIMIT 1"
+_ANY_TRADE: Final = "SELECT trade_id FROM settled_trades WHERE symbol = ? AND bucket = ? LIMIT 1"
 _SYMBOL_TRADES: Final = f"{TRADES.select} WHERE symbol = ? AND bucket = ? AND trade_id < ? LIMIT ?"
 _OF_SYMBOL: Final = " AND symbol = ? LIMIT ? ALLOW FILTERING"
 """Within one partition: the database steps over the rows of other symbols."""
@@ -183,7 +185,21 @@ async def _newest_bucket(session: CqlSession, symbol: str) -> int:
     """-1 when the symbol has no trades."""
     days = await session.query(_DAYS, symbol, _NEWEST_DAYS)
     buckets = [await session.query(_NEWEST_BUCKET, symbol, day) for (day,) in days]
-    return max((bucket for rows in buckets for (bucket,) in rows), default=-1)
+    said = max((bucket for rows in buckets for (bucket,) in rows), default=-1)
+    return said if said < 0 else await _last_bucket(session, symbol, said)
+
+
+async def _last_bucket(session: CqlSession, symbol: str, bucket: int) -> int:
+    """The last one that has trades, `bucket` or one behind it: in growing steps, then in shrinking ones."""
+    step = 1
+    while await session.query(_ANY_TRADE, symbol, bucket + step, limit=1):
+        bucket += step
+        step *= 2
+    while step > 1:
+        step //= 2
+        if await session.query(_ANY_TRADE, symbol, bucket + step, limit=1):
+            bucket += step
+    return bucket
 
 
 def _month(time_ms: int) -> int:

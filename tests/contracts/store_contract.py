@@ -432,6 +432,19 @@ class StoreContract:
             assert await store.trades_by_symbol("BTC_USDT", 9, 4) == trades[2::-1]
             assert await store.trades_by_symbol("DOGE_USDT", 9, None) == []
 
+    @run_async
+    async def test_trades_by_symbol_after_days_of_a_clock_that_was_ahead_begin_with_the_newest(
+        self, tmp_path: Path
+    ) -> None:
+        day_ms, step = 86_400_000, 16_384
+        days = (1, 900, 901, 1, 1, 1, 1, 2)
+        trades = [trade_row(trade_id=number * step + 1, time_ms=day * day_ms) for number, day in enumerate(days)]
+        async with self.open(tmp_path) as store:
+            for trade in trades:
+                await store.write_settlement(settlement_batch(trades=[trade]))
+                assert (await store.trades_by_symbol("BTC_USDT", 1, None)) == [trade]
+            assert await store.trades_by_symbol("BTC_USDT", 9, None) == trades[::-1]
+
     # Keys
 
     @run_async
