@@ -34,8 +34,9 @@ T = TypeVar("T")
 class RemoteCore:
     """One core, wherever it runs: one or more instances that all know the same, each with the URL where it answers.
 
-    Whoever answered last is asked first. Raises CoreUnavailable, naming each instance and its reason, when none answers
-    in time. Made on any thread, it belongs to the event loop that first asks.
+    name: its source; who answers and is another core is passed over. Whoever answered last is asked first. Raises
+    CoreUnavailable, naming each instance and its reason, when none answers in time. Made on any thread, it belongs to
+    the event loop that first asks.
     """
 
     def __init__(self, name: str, urls: Sequence[str], token: str, timeout_s: float = TIMEOUT_SECONDS) -> None:
@@ -88,6 +89,8 @@ class RemoteCore:
             body = await response.read()
         if response.status != 200:
             raise CoreUnavailable(body[:500].decode(errors="replace") or f"status {response.status}")
+        if (answers := response.headers.get(wire.SOURCE_HEADER, self._name)) != self._name:
+            raise CoreUnavailable(f"this is the address of {answers}")
         return body
 
 

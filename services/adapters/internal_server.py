@@ -35,7 +35,7 @@ class CoreReads:
     """What a core answers to those who have the token.
 
     fence: awaited before reads that must see everything that was answered before; raises CoreUnavailable. balances
-    of an ubscore, books of a matcher.
+    of an ubscore, books of a matcher. source: the core's name.
     """
 
     token: str
@@ -44,6 +44,7 @@ class CoreReads:
     snapshot: Callable[[], Awaitable[CoreSnapshot]]
     balances: BalanceReads | None = None
     books: BookReads | None = None
+    source: str = ""
 
 
 class InternalServer:
@@ -113,15 +114,15 @@ class InternalServer:
 
 def _routes(core: CoreReads) -> dict[str, Handler]:
     routes: dict[str, Handler] = {
-        wire.STATE: _answering(lambda query: core.state()),
-        wire.SNAPSHOT: _answering(lambda query: core.snapshot()),
+        wire.STATE: _answering(core, lambda query: core.state()),
+        wire.SNAPSHOT: _answering(core, lambda query: core.snapshot()),
     }
     if core.books is not None:
         books = core.books
-        routes[wire.DEPTH] = _answering(lambda query: books.depth(query["symbol"], int(query["limit"])))
+        routes[wire.DEPTH] = _answering(core, lambda query: books.depth(query["symbol"], int(query["limit"])))
     if core.balances is not None:
         for path, read in _balance_reads(core.balances).items():
-            routes[path] = _answering(read, core.fence)
+            routes[path] = _answering(core, read, core.fence)
     return routes
 
 
@@ -143,12 +144,17 @@ def _balance_reads(reads: BalanceReads) -> dict[str, Callable[[Mapping[str, str]
 
 
 def _answering(
-    read: Callable[[Mapping[str, str]], Awaitable[Any]], fence: Callable[[], Awaitable[None]] | None = None
+    core: CoreReads,
+    read: Callable[[Mapping[str, str]], Awaitable[Any]],
+    fence: Callable[[], Awaitable[None]] | None = None,
 ) -> Handler:
+    headers = {wire.SOURCE_HEADER: core.source} if core.source else None
+
     async def handle(request: web.Request) -> web.Response:
         if fence is not None:
             await fence()
-        return web.Response(body=_encode(await read(request.query)), content_type=wire.MEDIA_TYPE)
+        body = _encode(await read(request.query))
+        return web.Response(body=body, content_type=wire.MEDIA_TYPE, headers=headers)
 
     return handle
 

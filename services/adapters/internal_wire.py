@@ -9,7 +9,8 @@
     GET /health/live /health/ready /metrics      of every process, for anybody
 
 All but the last need `Authorization: Bearer` with the token that all processes derive from their shared secret. What
-cannot be answered now is 503, with the reason as text: another instance of the core may know.
+cannot be answered now is 503, with the reason as text: another instance of the core may know. SOURCE_HEADER says which
+core answers: one of another shard would know nothing of the users that it is asked for, and say so.
 """
 
 from typing import NamedTuple
@@ -28,6 +29,7 @@ DEPTH = "/depth"
 STATE = "/state"
 SNAPSHOT = "/snapshot"
 
+SOURCE_HEADER = "Exchange-Core"
 MEDIA_TYPE = "application/msgpack"
 
 

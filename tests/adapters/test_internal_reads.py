@@ -178,6 +178,23 @@ async def test_remote_core_nobody_answers_names_every_instance_and_reason_in_bou
 
 
 @run_async
+async def test_remote_core_address_of_another_shard_is_passed_over_and_named() -> None:
+    """It would say of every user that it does not know him."""
+    shard, other = balance_shard(), venue(4)
+    async with (
+        serving(LocalBalanceReads(lambda: other.core.state), source="ubscore-1") as wrong,
+        serving(LocalBalanceReads(lambda: shard.core.state), source="ubscore-0") as right,
+    ):
+        core, reads = reads_of(wrong, right)
+        assert await reads.balances(1)
+        await core.close()
+        core, reads = reads_of(wrong)
+        with pytest.raises(CoreUnavailable, match=r"ubscore-0 does not answer: .* this is the address of ubscore-1"):
+            await reads.balances(1)
+        await core.close()
+
+
+@run_async
 async def test_remote_core_with_another_secret_is_refused_and_says_what_to_look_at() -> None:
     async with serving() as url:
         core = RemoteCore("ubscore-0", [url], "another-token")

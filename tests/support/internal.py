@@ -41,9 +41,10 @@ async def serving(
     books: BookReads | None = None,
     fence: Callable[[], Awaitable[None]] = at_once,
     health: Callable[[], Health] = lambda: READY,
+    source: str = "",
 ) -> AsyncIterator[str]:
     """A core's internal server; gives its URL."""
-    core = CoreReads(TOKEN, fence, _state, _snapshot, balances, books)
+    core = CoreReads(TOKEN, fence, _state, _snapshot, balances, books, source)
 
     async def ask_health() -> Health:
         return health()

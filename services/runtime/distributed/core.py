@@ -74,6 +74,7 @@ class CoreProcess(Generic[C]):
             self._known(self._snapshot),
             balances(self.shell) if balances is not None else None,
             books(self.shell) if books is not None else None,
+            source=self.shell.core.source,
         )
 
     async def health(self) -> Health:
