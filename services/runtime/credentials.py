@@ -106,9 +106,13 @@ def read_credentials(data_dir: Path) -> Credentials:
 def read_credentials_file(path: Path) -> Credentials:
     """As `read_credentials`, of this file."""
     try:
-        return msgspec.json.decode(_read(path), type=Credentials)
+        credentials = msgspec.json.decode(_read(path), type=Credentials)
+        for user in credentials.users:
+            if not (user.isascii() and user.isdigit() and 0 < int(user) < 2**63):
+                raise msgspec.ValidationError(f"user {user[:100]!r}: wants a whole number above 0")
     except msgspec.DecodeError as error:
         raise ConfigError(f"{path}: {error}; correct it, or remove it to get new keys") from error
+    return credentials
 
 
 def load_credentials(data_dir: Path, user_ids: Sequence[int] = ()) -> Credentials:

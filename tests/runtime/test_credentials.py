@@ -88,7 +88,20 @@ def test_credentials_loaded_again_are_the_same_and_new_users_are_added(tmp_path:
     assert load_credentials(tmp_path) == third
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"admin": {"api_key": 1, "secret_key": "x"}}', "not json"])
+_KEY = '{"api_key": "a", "secret_key": "x"}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        '{"admin": {"api_key": 1, "secret_key": "x"}}',
+        "not json",
+        f'{{"admin": {_KEY}, "users": {{"alice": {_KEY}}}}}',
+        f'{{"admin": {_KEY}, "users": {{"-1": {_KEY}}}}}',
+    ],
+)
 def test_credentials_that_are_damaged_are_refused_and_kept(tmp_path: Path, text: str) -> None:
     (tmp_path / "credentials.json").write_text(text)
     with pytest.raises(ConfigError, match=r"credentials\.json: .*; correct it, or remove it to get new keys"):
