@@ -158,6 +158,23 @@ def test_distributed_active_cores_gone_standbys_answer_reads_and_then_commands(
         api.close()
 
 
+def test_distributed_broker_silent_projections_are_not_ready_and_say_why_until_it_speaks_again(
+    tmp_path: Path, broker: Broker, database: Database
+) -> None:
+    with stack(tmp_path, broker, database) as made:
+        projections = [made.processes[name] for name in ("settlement-0", "order-history-0")]
+        broker.freeze()
+        try:
+            for process in projections:
+                deadline = time.monotonic() + PATIENCE_S
+                while not any("waiting for brokers" in states.values() for states in process.health().values()):
+                    assert time.monotonic() < deadline, process.health()
+                    time.sleep(0.05)
+        finally:
+            broker.thaw()
+        made.wait_ready()
+
+
 async def frames_of(made: Stack) -> dict[TopicPartition, list[StoredFrame]]:
     """Everything on the log."""
     log = KafkaLog(kafka_settings(load_settings(made.config)))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from services.adapters.frames_faust import FaustFrames
+from services.adapters.frames_faust import NO_BROKER, FaustFrames
 from services.adapters.internal_server import Health
 from services.adapters.logs import Logs
 from services.adapters.ports import Clock, ProjectionStore
@@ -65,7 +65,7 @@ class ProjectionProcess:
         member = self._member
         states = self._parts.states(member.state if member is not None else "")
         if member is not None:
-            states |= {f"{self.name} {partition}": shell.state for partition, shell in member.shells.items()}
+            states |= {f"{self.name} {shell.partition}": self._state_of(shell) for shell in self._shells()}
         return Health(all(state in READY_STATES for state in states.values()), states)
 
     async def start(self) -> None:
@@ -107,6 +107,11 @@ class ProjectionProcess:
         """Raises LogError when a topic has fewer partitions than there are shards."""
         for topic in self._kind.topics:
             await self._log.end(TopicPartition(topic, self._partitions[topic] - 1))
+
+    def _state_of(self, shell: ProjectionShell[Any]) -> str:
+        """Its own, or that the brokers are silent: then nothing arrives, and the group does not notice for long."""
+        silent = self._ends.end_now(shell.partition) is None
+        return NO_BROKER if silent and shell.state == RUNNING else shell.state
 
     def _shells(self) -> Iterable[ProjectionShell[Any]]:
         return list(self._member.shells.values()) if self._member is not None else []
