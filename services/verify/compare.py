@@ -242,8 +242,14 @@ def _is_newer(table: str, key: Row, value: Row, newer: Tables) -> bool:
         entry = newer.ledger.get((*key, value[2]))
         return entry is not None and (*entry[3:5], value[2], entry[-1]) == value
     if table in ("active_orders", "order_history"):
-        return key in newer.orders
+        order = newer.orders.get(key)
+        return order is not None and _as_placed(order) == _as_placed(value)
     if table == "order_statistics":
         return key in newer.statistics
     rows = {"balance_ledger": newer.ledger, "settled_trades": newer.trades, "order_updates_stream": newer.updates}
     return rows[table].get(key) == value
+
+
+def _as_placed(order: Row) -> Row:
+    """What of an order's row stays as it was: all but its status, what is filled, the code and the last time."""
+    return (*order[:5], *order[6:8], order[11])

@@ -162,6 +162,21 @@ async def test_compare_more_newer_rows_than_can_be_put_aside_does_not_pass(tmp_p
     await log.close()
 
 
+@run_async
+async def test_compare_order_newer_than_the_position_must_be_as_it_was_placed(tmp_path: Path) -> None:
+    await _make(tmp_path)
+    _sql("UPDATE settlement_progress SET next_offset = 1 WHERE topic = 'engine.outputs'")(tmp_path)
+    log, store = SqliteLog.open_read_only(tmp_path / "log.sqlite3"), SqliteStore(tmp_path / "store.sqlite3")
+    for change, failed in (("status = status", []), ("price_ticks = price_ticks + 1", ["store: order_history"])):
+        _sql(f"UPDATE order_history SET {change}")(tmp_path)
+        recount = Recount(log, store, 1, 1)
+        await recount.run()
+        checks = await Comparison(recount, store, 1, consistent=False).run(lambda table, rows: None)
+        assert [check.name for check in checks if not check.ok] == failed
+    await store.close()
+    await log.close()
+
+
 @pytest.mark.parametrize("reader", ["settlement", "order_history"])
 @run_async
 async def test_verify_store_ahead_of_the_log_fails_and_ends(tmp_path: Path, reader: str) -> None:
