@@ -26,6 +26,8 @@ LINGER_SECONDS: Final = 0.02
 """Between two small batches: a row is visible this much later, and a transaction serves many more of them."""
 FIRST_BACKOFF_SECONDS: Final = 0.05
 LAST_BACKOFF_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 3.0
+"""From one look at the stored position to the next, while no frames come."""
 
 RUNNING: Final = "running"
 WAITING: Final = "waiting for store"
@@ -104,6 +106,7 @@ class ProjectionShell(Generic[B]):
         self._records = 0
         self._stopping = False
         self._pauses: list[asyncio.Future[None]] = []
+        self._checked_at = 0.0
         self.state = RUNNING
         self.next_offset = 0
         """The first frame without effects in the store."""
@@ -179,7 +182,8 @@ class ProjectionShell(Generic[B]):
                     if not full:
                         await self._pause(lambda: self._clock.sleep(self._linger_s))
                 else:
-                    await self._pause(lambda: self._frames.wait(self.partition, self._offset))
+                    await self._pause(lambda: self._frames.wait(self.partition, self._offset), LOOK_SECONDS)
+                    await self._look_at_store()
             if writing is not None:
                 await writing
         finally:
@@ -218,6 +222,12 @@ class ProjectionShell(Generic[B]):
         self._records += count
         self._offset = stored.offset + 1
 
+    async def _look_at_store(self) -> None:
+        """While nothing comes, see now and then whether the store still has what it had."""
+        now = asyncio.get_running_loop().time()
+        if now - self._checked_at >= LOOK_SECONDS:
+            await self._insist(self._check_store)
+
     async def _check_store(self) -> None:
         """Raises InvariantError when the store has lost what it had acknowledged: somebody put back an older backup.
 
@@ -225,6 +235,7 @@ class ProjectionShell(Generic[B]):
         back between two of them without anybody here noticing.
         """
         progress = await self._store.progress(self.reader, self.partition)
+        self._checked_at = asyncio.get_running_loop().time()
         stored = progress.next_offset if progress is not None else 0
         if stored < self.next_offset:
             raise InvariantError(
@@ -264,14 +275,16 @@ class ProjectionShell(Generic[B]):
                 self.state = RUNNING
                 return result
 
-    async def _pause(self, until: Callable[[], Awaitable[None]]) -> None:
-        """Wait, or until `stop`. The writing task may wait for the store while the shell waits for frames."""
+    async def _pause(self, until: Callable[[], Awaitable[None]], most_s: float | None = None) -> None:
+        """Wait, at most for so long, or until `stop`. One may wait for the store while the other waits for frames."""
         if self._stopping:
             return
         pause = asyncio.ensure_future(until())
         self._pauses.append(pause)
         try:
-            await pause
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(most_s):
+                    await pause
         except asyncio.CancelledError:
             if not self._stopping:
                 raise

@@ -17,6 +17,7 @@ from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS, TopicPartitio
 from services.order_history.service import order_history_shell
 from services.settlement.reconciliation import PAUSE_SECONDS
 from services.settlement.service import settlement_shell
+from services.shell import projection_shell
 from services.shell.projection_shell import LINGER_SECONDS, RUNNING, WAITING, ProjectionShell
 from tests.contracts.store_contract import tables_of
 from tests.support.aio import run_async
@@ -397,6 +398,20 @@ async def test_store_that_was_set_back_stops_and_a_restart_fills_it_again():
     assert (await found_tables(store))["balance_ledger"] == []
     await run_to_end(shells_of(log, store, HastyClock()), log)
     assert await found_tables(store) == expected_tables(events, [])
+
+
+@run_async
+async def test_store_that_was_set_back_while_nothing_comes_stops(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(projection_shell, "LOOK_SECONDS", 0.01)
+    log, store = MemoryLog(), MemoryStore()
+    await log.say(OUTPUTS, "matcher-0", 1, match_results(STORY)[:4])
+    shell = order_history_shell(OUTPUTS, log, store, HastyClock())
+    task = asyncio.create_task(shell.run())
+    while shell.next_offset < 1:
+        await settle(1)
+    store.__init__()  # type: ignore[misc]
+    with pytest.raises(InvariantError, match="it was set back"):
+        await asyncio.wait_for(task, 5)
 
 
 @run_async
