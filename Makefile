@@ -11,7 +11,7 @@ PORT     ?= 3001
 # A particular interpreter, such as `make run PYTHON=/opt/python3.12/bin/python3`.
 PYTHON   ?=
 # One test process a core; a file's tests stay together, so that a server which they share starts once.
-PYTEST   ?= -n auto --dist loadscope
+PYTEST   ?= -n auto --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down demo test lint bench clean

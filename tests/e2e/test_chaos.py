@@ -15,6 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
+
 from services.adapters.log_ends import LOOK_EVERY_SECONDS
 from services.demo.client import USERS, Api, Refusal
 from tests.real.stack import BROKER, DATABASE, Stack
@@ -29,6 +31,7 @@ from tests.support.acknowledged import (
 )
 from tests.support.namespaces import Network
 from tests.support.processes import run
+from tests.support.service_process import ServiceProcess
 from tests.support.stubborn_client import Intent, StubbornClient
 
 SEED = 20_261_120
@@ -336,9 +339,17 @@ def is_shown(api: Api, intent: Intent) -> bool:
 def lags(stack: Stack) -> dict[str, list[str]]:
     """Of every core and projection that has not read all there is, or does not know, the lines that say so."""
     readers = {name: process for name, process in stack.processes.items() if name != "gateway-0"}
-    found = {name: process.metrics("exchange_lag_frames") for name, process in readers.items()}
+    found = {name: lag_lines(process) for name, process in readers.items()}
     behind = {name: [line for line in lines if not line.endswith(" 0.0")] for name, lines in found.items()}
     return {name: lines for name, lines in behind.items() if lines or not found[name]}
+
+
+def lag_lines(process: ServiceProcess) -> list[str]:
+    """None when it does not answer: it may be starting again."""
+    try:
+        return process.metrics("exchange_lag_frames")
+    except httpx.HTTPError:
+        return []
 
 
 def check_everything(api: Api, done: Sequence[Intent], rounds: int) -> None:
