@@ -29,7 +29,7 @@ from services.domain.orders import OrderType, SelfTradePrevention, Side, TimeInF
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, TopicPartition
 from services.runtime.local import LocalExchange
 from services.runtime.process import tune_process
-from services.shell import core_shell
+from services.shell import core_shell, output_frames
 from services.shell.projection_shell import ProjectionShell
 
 FRAME_RECORDS: Final = 500
@@ -193,7 +193,7 @@ class Stopwatch:
         self._wrap(exchange.ubscore.core, "apply", "ubscore: apply")
         self._wrap(exchange.matcher.core, "apply", "matcher: apply")
         self._wrap(core_shell, "decode_frame", "cores: decode")
-        self._wrap(core_shell, "encode_frame", "cores: encode")
+        self._wrap(output_frames, "encode_frame", "cores: encode")
         for shell in _projections(exchange):
             name = {BALANCE_EVENTS: "balance.events", ENGINE_OUTPUTS: "engine.outputs"}[shell.partition.topic]
             self._wrap(shell._projection, "decode", "projections: decode")
