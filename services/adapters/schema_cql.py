@@ -25,6 +25,8 @@ STATEMENT_TIMEOUT_S: Final = 60.0
 """Of a change to the schema, which all nodes must agree to."""
 LOCK_S: Final = 90
 """How long the lock outlives its owner: longer than a statement takes, for it is renewed before each."""
+SETTLE_S: Final = 10.0
+"""How long a keyspace that was created may take until it can be used."""
 _LOOK_EVERY_S: Final = 0.2
 _LOCK: Final = "schema"
 _TABLES: Final = (
@@ -88,8 +90,7 @@ async def apply_schema(settings: CqlSettings, folder: Path = FOLDER) -> list[str
     # What is recorded must be seen by everybody.
     session = await CqlSession.open(replace(settings, consistency="QUORUM"))
     try:
-        await _create_keyspace(session)
-        await session.use_keyspace()
+        await _enter_keyspace(session)
         for statement in _TABLES:
             await session.run(statement, timeout_s=STATEMENT_TIMEOUT_S)
         return await _Applying(session, migrations(folder)).run()
@@ -126,11 +127,24 @@ async def _has_table(session: CqlSession, table: str) -> bool:
     return bool(await session.run(text, (session.settings.keyspace, table)))
 
 
+async def _enter_keyspace(session: CqlSession) -> None:
+    """Address the keyspace, and create it when there is none.
+
+    A node may list a keyspace in its tables, or answer that IF NOT EXISTS had nothing to do, a moment before it takes
+    statements for it: another is creating it just then.
+    """
+    with suppress(StoreError):
+        return await session.use_keyspace()
+    await _create_keyspace(session)
+    for _ in range(int(SETTLE_S / _LOOK_EVERY_S)):
+        with suppress(StoreError):
+            return await session.use_keyspace()
+        await asyncio.sleep(_LOOK_EVERY_S)
+    return await session.use_keyspace()
+
+
 async def _create_keyspace(session: CqlSession) -> None:
     settings = session.settings
-    found = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
-    if await session.run(found, (settings.keyspace,)):
-        return
     factor = settings.replication_factor
     replication = (
         f"{{'class': 'NetworkTopologyStrategy', '{settings.local_datacenter}': {factor}}}"
