@@ -59,6 +59,11 @@ class Reconciliation:
         self._taken = asyncio.Event()
         self._batches = 0
 
+    @property
+    def comparing(self) -> bool:
+        """Whether something that was written is still to be compared."""
+        return bool(self._samples)
+
     def written(self, batch: SettlementBatch) -> None:
         """Take samples of a batch that the store has, unless there are some."""
         self._batches += 1

@@ -15,6 +15,7 @@ from services.backup.create import Source
 from services.backup.layout import Layout
 from services.domain.topics import BALANCE_OPERATIONS, TopicPartition
 from services.order_history.service import order_history_shell
+from services.settlement.reconciliation import Reconciliation
 from services.settlement.service import READER as SETTLEMENT
 from services.settlement.service import settlement_shell
 from services.shell.core_shell import CoreShell
@@ -45,9 +46,14 @@ class Exchange:
                 layout.outputs(source),
             )
         self._projections: list[ProjectionShell[Any]] = []
+        self._reconciliations: list[Reconciliation] = []
         for reader, partition in layout.readers:
             if reader == SETTLEMENT:
-                self._projections.append(settlement_shell(partition.partition, log, store, clock))
+                comparing = Reconciliation(store, clock)
+                self._reconciliations.append(comparing)
+                self._projections.append(
+                    settlement_shell(partition.partition, log, store, clock, reconciliation=comparing)
+                )
             else:
                 self._projections.append(order_history_shell(partition, log, store, clock))
         self._tasks: list[asyncio.Task[None]] = []
@@ -58,7 +64,7 @@ class Exchange:
         self._tasks = [asyncio.create_task(shell.run()) for shell in (*self.cores.values(), *self._projections)]
 
     async def rest(self) -> None:
-        """Return once everything on the log was read by everybody, and nobody has anything left to say."""
+        """Return once everything on the log was read by everybody, and nobody has anything left to say or compare."""
         async with asyncio.timeout(PATIENCE_S):
             while not await self._is_at_rest():
                 for task in self._tasks:
@@ -73,6 +79,8 @@ class Exchange:
         for shell, offset in zip(self.cores.values(), before, strict=True):
             if not offset == shell.core.next_offset == await self.log.end(shell.core.input):
                 return False
+        if any(reconciliation.comparing for reconciliation in self._reconciliations):
+            return False
         return all([shell.next_offset >= await self.log.end(shell.partition) for shell in self._projections])
 
     async def stop(self) -> None:
