@@ -50,12 +50,12 @@ def check_torn_batch(start: Start, torn_end: int, end: int) -> None:
 
 
 def check_late_writer(start: Start, late_end: int, end: int) -> None:
-    """Let the batch of the first `late_end` of `end` inputs come when another run has gone ahead, then both go on.
+    """Let the batch of the first `late_end` of `end` inputs come after any batch of another run; then both go on.
 
     Raises AssertionError when other rows come of it than of one run alone.
     """
     wanted = _undisturbed(start, end)
-    for limit in range(end):
+    for limit in range(end + 1):
         dead = start(Tables())
         late = dead.writes_until(late_end)
         living = start(dead.tables)
@@ -63,6 +63,8 @@ def check_late_writer(start: Start, late_end: int, end: int) -> None:
             living.write_until(limit)
         dead.land(late)
         living.write_until(end)
+        # What the dead one writes below would hide what its late batch spoiled.
+        _compare(dead.tables, wanted, f"{late_end=} {limit=} before the dead one goes on")
         dead.write_until(end)
         _compare(dead.tables, wanted, f"{late_end=} {limit=}")
 
