@@ -3,7 +3,6 @@
 Without a planted fault the same seeds show nothing (test_seeds.py), so whatever is found is found because of it.
 """
 
-import re
 from typing import Any
 
 import pytest
@@ -13,9 +12,7 @@ from services.shell.core_shell import CoreShell
 from services.shell.standby import Heard, Standby
 from services.simulation.programs import Parts
 from services.simulation.run import simulate
-
-SEEDS = 60
-STEPS = 6_000
+from tests.support.planted import STEPS, check_found
 
 
 class SpeaksFromItsOwnCount(Standby):
@@ -96,9 +93,7 @@ BUGS = [
 
 @pytest.mark.parametrize(("shell", "sentence"), BUGS, ids=lambda value: getattr(value, "__name__", ""))
 def test_planted_standby_bug_is_found_by_few_seeds(shell: type[CoreShell[Any]], sentence: str) -> None:
-    verdicts = (simulate(seed, STEPS, Parts(core_shell=shell)) for seed in range(SEEDS))
-    found = next((verdict.sentence for verdict in verdicts if verdict.sentence), "")
-    assert re.search(sentence, found), found or "nothing was found"
+    check_found(Parts(core_shell=shell), sentence)
 
 
 def test_worlds_of_a_dozen_seeds_bring_frozen_processes_and_takeovers_but_not_in_all() -> None:

@@ -3,7 +3,6 @@
 Without a planted fault the same seeds show nothing (test_seeds.py), so whatever is found is found because of it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -19,11 +18,8 @@ from services.order_history.projection import OrderHistory, StatisticsKey, stati
 from services.order_history.service import HistoryProjection
 from services.shell.projection_shell import ProjectionShell
 from services.simulation.programs import Parts
-from services.simulation.run import simulate
 from services.simulation.tables import Tables
-
-SEEDS = 60
-STEPS = 6_000
+from tests.support.planted import check_found, planted
 
 Phases = list[list[Write]]
 
@@ -125,16 +121,6 @@ BUGS: Sequence[tuple[Parts, str]] = [
 ]
 
 
-def planted(parts: Any) -> str | None:
-    """The name of the part that is not production's."""
-    if not isinstance(parts, Parts):
-        return None
-    ours = [getattr(parts, kind) for kind in parts.__dataclass_fields__ if getattr(parts, kind) != getattr(Parts, kind)]
-    return ours[0].__name__
-
-
 @pytest.mark.parametrize(("parts", "sentence"), BUGS, ids=planted)
 def test_planted_bug_of_a_store_without_transactions_is_found_by_few_seeds(parts: Parts, sentence: str) -> None:
-    verdicts = (simulate(seed, STEPS, parts) for seed in range(SEEDS))
-    found = next((verdict.sentence for verdict in verdicts if verdict.sentence), "")
-    assert re.search(sentence, found), found or "nothing was found"
+    check_found(parts, sentence)
