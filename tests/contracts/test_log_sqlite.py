@@ -82,6 +82,26 @@ def test_bounds_of_a_long_partition_are_found_without_walking_through_it(place: 
     table.close()
 
 
+def test_read_frames_of_the_file_that_are_beyond_the_end_are_not_given(place: Path) -> None:
+    # A transaction is in the file a moment before the log knows of it. A reader that was given its frames would ask
+    # for the next ones, which are not on the log yet.
+    async def test() -> None:
+        log = SqliteLog(place, tail_bytes=0)
+        await log.append([Append(P, b"%d" % n) for n in range(3)])
+        transaction = FrameTable(place)
+        transaction.insert([NewFrame(P, offset, b"early") for offset in (3, 4)])
+        transaction.close()
+        assert await log.end(P) == 3
+        assert await log.read(P, 0) == [StoredFrame(0, b"0"), StoredFrame(1, b"1"), StoredFrame(2, b"2")]
+        assert await log.read(P, 2, 2) == [StoredFrame(2, b"2")]
+        assert await log.read(P, 3) == []
+        with pytest.raises(LogError, match="not on the log"):
+            await log.read(P, 4)
+        await log.close()
+
+    run(test())
+
+
 def test_open_for_writing_syncs_every_commit(place: Path) -> None:
     # No kill of a process shows this, only a power cut does.
     place.parent.mkdir()
