@@ -183,26 +183,18 @@ def _orders(batch: HistoryBatch) -> list[Write]:
 
 
 def _active(row: OrderRow, sequence: int) -> Write:
-    values = (
-        row.cid,
-        row.symbol,
-        row.side,
-        row.order_type,
-        row.time_in_force,
-        row.status,
-        row.price_ticks,
-        row.quantity_lots,
-        row.filled_lots,
-        row.filled_tick_lots,
-        row.code,
-        row.created_ms,
-        row.updated_ms,
-    )
+    values = (*_order_values(row), row.created_ms, row.updated_ms)
     return Write("active_orders", (row.user_id, row.order_id), values, sequence)
 
 
 def _history(row: OrderRow, month: int, sequence: int) -> Write:
-    values = (
+    values = (*_order_values(row), row.updated_ms)
+    return Write("order_history", (row.user_id, month, row.created_ms, row.order_id), values, sequence)
+
+
+def _order_values(row: OrderRow) -> tuple[Any, ...]:
+    """What both tables of orders hold, but for the times: that of creation is in the key of one."""
+    return (
         row.cid,
         row.symbol,
         row.side,
@@ -214,9 +206,7 @@ def _history(row: OrderRow, month: int, sequence: int) -> Write:
         row.filled_lots,
         row.filled_tick_lots,
         row.code,
-        row.updated_ms,
     )
-    return Write("order_history", (row.user_id, month, row.created_ms, row.order_id), values, sequence)
 
 
 def _pointers(row: OrderRow, month: int) -> list[Write]:
