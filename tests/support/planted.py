@@ -15,7 +15,7 @@ def planted(parts: Any) -> str | None:
     if not isinstance(parts, Parts):
         return None
     ours = [getattr(parts, kind) for kind in parts.__dataclass_fields__ if getattr(parts, kind) != getattr(Parts, kind)]
-    return ours[0].__name__
+    return str(ours[0].__name__)
 
 
 def check_found(parts: Parts, sentence: str) -> None:
