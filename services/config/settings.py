@@ -3,7 +3,7 @@
 Keys are in camelCase, as in Kubernetes. In a file the value says its unit (60s, 64Mi), here the field's name does.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -50,13 +50,40 @@ class JournalSettings(msgspec.Struct, frozen=True, rename="camel"):
     snapshots_kept: Annotated[int, whole(1, 100)] = 3
 
 
+_RATE: Final = whole(1, 1_000_000)
+
+
+class CallerRateSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """Of each user."""
+
+    per_second: Annotated[int, _RATE] = 10_000
+    """Requests in the long run."""
+    burst: Annotated[int, _RATE] = 20_000
+    """Requests at once."""
+
+
+class AnonymousRateSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """Of each address, for calls without credentials and with refused ones."""
+
+    per_second: Annotated[int, _RATE] = 1_000
+    burst: Annotated[int, _RATE] = 5_000
+
+
+class RateLimitsSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """How often somebody may ask one gateway; several know nothing of each other's counts."""
+
+    caller: CallerRateSettings = CallerRateSettings()
+    anonymous: AnonymousRateSettings = AnonymousRateSettings()
+
+
 class GatewaySettings(msgspec.Struct, frozen=True, rename="camel"):
-    """How much a gateway takes in (else 413 or 503), and how long it waits for an outcome (else 504)."""
+    """How much a gateway takes in (else 413, 429 or 503), and how long it waits for an outcome (else 504)."""
 
     max_in_flight: Annotated[int, whole(1, 1_000_000)] = 10_000
     """Commands that wait for an answer at one time."""
     answer_timeout_ms: Annotated[int, DURATION] = msgspec.field(name="answerTimeout", default=10_000)
     max_body_bytes: Annotated[int, SIZE] = msgspec.field(name="maxBody", default=64 * 2**10)
+    rate_limits: RateLimitsSettings = RateLimitsSettings()
 
 
 class IssuerEntry(msgspec.Struct, frozen=True, rename="camel"):

@@ -66,7 +66,7 @@ def put(tree: Item, path: list[str], item: Item) -> Item:
     key = next((known for known in members if known.lower() == path[0].lower()), path[0])
     below = members.get(key, Item({}, item.place, environment=item.environment))
     members[key] = put(below, path[1:], item) if len(path) > 1 else item
-    return Item(members, tree.place)
+    return Item(members, tree.place, environment=tree.environment)
 
 
 def _parse(text: str, place: str, *, lines: bool) -> Item:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from services.config import Settings
 from services.domain.errors import ConfigError
-from services.gateway.deps import GatewayConfig, Issuer
+from services.gateway.deps import GatewayConfig, Issuer, RateLimit
 from services.runtime.credentials import Secrets
 
 
@@ -12,6 +12,7 @@ def gateway_config(
     settings: Settings, secrets: Secrets, *, account_shards: int = 1, matcher_shards: int = 1, instance: str = "0"
 ) -> GatewayConfig:
     """instance: names this one among several. Raises ConfigError when an issuer's key file cannot be read."""
+    rates = settings.gateway.rate_limits
     return GatewayConfig(
         jwt_secret=secrets.jwt_secret,
         encryption_key=secrets.encryption_key,
@@ -26,6 +27,8 @@ def gateway_config(
         answer_timeout_s=settings.gateway.answer_timeout_ms / 1000,
         max_in_flight=settings.gateway.max_in_flight,
         max_body_bytes=settings.gateway.max_body_bytes,
+        caller_rate=RateLimit(rates.caller.per_second, rates.caller.burst),
+        anonymous_rate=RateLimit(rates.anonymous.per_second, rates.anonymous.burst),
     )
 
 

@@ -85,6 +85,12 @@ def test_settings_environment_words_find_camel_case_keys() -> None:
     assert (settings.journal.snapshot_interval_ms, settings.ubscore.max_open_orders) == (7000, 12)
 
 
+def test_settings_environment_reaches_keys_below_a_section() -> None:
+    settings = load_settings(environment={"EXCHANGE_GATEWAY__RATE_LIMITS__ANONYMOUS__BURST": "7"})
+    rates = settings.gateway.rate_limits
+    assert (rates.anonymous.per_second, rates.anonymous.burst, rates.caller.burst) == (1_000, 7, 20_000)
+
+
 def test_settings_environment_list_is_written_as_yaml() -> None:
     entry = "[{issuer: https://id.example, algorithm: EdDSA, publicKeyFile: id.pem}]"
     settings = load_settings(environment={"EXCHANGE_AUTH__ISSUERS": entry})
@@ -163,6 +169,13 @@ def test_settings_unquoted_decimal_names_line_key_and_wish(tmp_path: Path) -> No
             24,
             "symbols[0].status",
             ': wants one of Trading, Halted, CancelOnly, got the text "Open"',
+        ),
+        (
+            "log:",
+            "gateway: {rateLimits: {caller: {perSecond: 0}}}\nlog:",
+            2,
+            "gateway.rateLimits.caller.perSecond",
+            ": wants a whole number from 1 to 1000000, got 0",
         ),
         ("log:", "server:", 2, "server", " is there twice, first in line 1"),
         ("  events: false", "  level: info", 4, "level", " is there twice, first in line 3"),
