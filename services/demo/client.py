@@ -11,7 +11,7 @@ import msgspec
 from services.domain.errors import ConfigError, ExchangeError
 
 USERS: Final = (1001, 1002, 1003)
-VISIBLE_WITHIN_SECONDS: Final = 10.0
+VISIBLE_WITHIN_SECONDS: Final = 60.0
 """How long the store may be behind. It is a fraction of a second; a busy machine may take longer."""
 _POLL_SECONDS: Final = 0.02
 

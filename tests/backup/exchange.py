@@ -22,7 +22,7 @@ from services.shell.core_shell import CoreShell
 from services.shell.projection_shell import ProjectionShell
 from tests.backup.flow import Flow
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Exchange:

@@ -20,7 +20,7 @@ from tests.real.database import Database
 from tests.real.stack import Stack
 from tests.support.processes import run
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 def _done(*arguments: object) -> str:

@@ -17,7 +17,7 @@ from tests.support.exchange_process import free_port
 from tests.support.internal import listening
 from tests.support.processes import PROGRAM, environment, run
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 NOBODY = "127.0.0.1:1"
 CORES = ("ubscore", "matcher")
 ALL = (*CORES, "settlement", "order-history", "gateway")
@@ -103,6 +103,13 @@ def test_process_without_a_broker_lives_says_what_it_waits_for_and_stops_when_to
     assert len(said) == len(set(said)), "a library says the same again and again"
     # Nothing but its data folder: the rest of the file system may be read-only.
     assert {path.name for path in tmp_path.iterdir()} <= {"data", "exchange.yaml", "secret.key", "credentials.json"}
+
+
+def test_gateway_waits_for_a_database_whose_name_nobody_knows_yet(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    with started("gateway", config, EXCHANGE_DATABASE__CONTACT_POINTS="[nowhere.invalid]") as (process, url):
+        health(url, lambda states: "no host has an address" in "".join(states.values()))
+        assert stopped(process)[0] == 0
 
 
 @pytest.mark.parametrize("service", CORES)

@@ -14,7 +14,7 @@ from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OU
 
 P = TopicPartition(BALANCE_OPERATIONS, 0)
 Q = TopicPartition(ORDERS, 1)
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 """After that long something hangs; nothing waits for it when all is well."""
 
 

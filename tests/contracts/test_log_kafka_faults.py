@@ -23,7 +23,7 @@ from tests.support.kafka import make_partitions
 
 P = TopicPartition(BALANCE_OPERATIONS, 0)
 Q = TopicPartition(ORDERS, 1)
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 _NUMBERS = itertools.count(1)
 
 

@@ -18,7 +18,7 @@ from tests.support.aio import run_async
 from tests.support.kafka import make_partitions
 
 P = TopicPartition(ORDERS, 0)
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 _NUMBERS = itertools.count(1)
 
 

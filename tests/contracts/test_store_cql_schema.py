@@ -13,11 +13,13 @@ from services.adapters.cql_session import CqlSession
 from services.adapters.cql_settings import CqlSettings
 from services.adapters.cql_tables import COLUMN_TYPES, TABLES
 from services.adapters.schema_cql import FOLDER, apply_schema, migrations, schema_status
+from services.adapters.schema_cql_drop import drop_keyspace
 from services.adapters.store_cql import CqlStore
 from services.domain.errors import ConfigError, StoreError, StoreUnavailable
 from tests.real.database import Database
 from tests.support.aio import run_async
 from tests.support.databases import cql_settings, new_keyspace
+from tests.support.internal import silent
 
 ROUNDS = 3
 NAMES = [path.name for path in sorted(FOLDER.glob("*.cql"))]
@@ -190,3 +192,14 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any], message: str
     good = CqlSettings(contact_points=("127.0.0.1",))
     with pytest.raises(ConfigError, match=message):
         replace(good, **wrong)
+
+
+@run_async
+async def test_database_that_takes_connections_and_says_nothing_is_given_up_in_time() -> None:
+    async with silent() as url:
+        host, port = url.removeprefix("http://").split(":")
+        settings = CqlSettings(contact_points=(host,), port=int(port), connect_timeout_s=0.5, request_timeout_s=1)
+        for question in (apply_schema(settings), schema_status(settings), drop_keyspace(settings)):
+            async with asyncio.timeout(20):
+                with pytest.raises(StoreUnavailable, match="cannot connect to"):
+                    await question

@@ -8,12 +8,15 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from services.adapters.kafka_admin import delete_topics, present_topics
+from services.adapters.kafka_bases import write_bases
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.topics_kafka import TopicSettings, apply_topics
 from services.domain.errors import LogError
-from services.domain.topics import BALANCE_EVENTS, ORDERS
+from services.domain.topics import BALANCE_EVENTS, ORDERS, TopicPartition
 from tests.real.broker import Broker
 from tests.support.aio import run_async
+from tests.support.internal import silent
 
 _NUMBERS = itertools.count(1)
 TOPIC = TopicSettings(retention_ms=-1, min_insync_replicas=1)
@@ -125,3 +128,30 @@ async def test_apply_setting_the_broker_refuses_raises_log_error(brokers: KafkaS
     await apply_topics(brokers, {ORDERS: 1}, TOPIC)
     with pytest.raises(LogError, match=r"orders cannot be changed: .*min\.insync\.replicas"):
         await apply_topics(brokers, {ORDERS: 1}, TopicSettings(min_insync_replicas=0))
+
+
+@run_async
+async def test_delete_is_over_when_the_brokers_know_the_topics_no_more(brokers: KafkaSettings, prefix: str) -> None:
+    await apply_topics(brokers, {ORDERS: 2, BALANCE_EVENTS: 3}, TOPIC)
+    assert await present_topics(brokers, [ORDERS, BALANCE_EVENTS]) == {
+        f"{prefix}orders": 2,
+        f"{prefix}balance.events": 3,
+    }
+    await asyncio.gather(*[delete_topics(brokers, [ORDERS, "never.made"]) for _ in range(2)])
+    assert await present_topics(brokers, [ORDERS, BALANCE_EVENTS]) == {f"{prefix}balance.events": 3}
+
+
+@run_async
+async def test_broker_that_takes_connections_and_says_nothing_is_given_up_in_time() -> None:
+    async with silent() as url:
+        address = url.removeprefix("http://")
+        brokers = KafkaSettings(bootstrap_servers=(address,), append_timeout_s=1.0)
+        for question in (
+            apply_topics(brokers, {ORDERS: 1}, TOPIC),
+            present_topics(brokers, [ORDERS]),
+            delete_topics(brokers, [ORDERS]),
+            write_bases(brokers, {TopicPartition(ORDERS, 0): 1}),
+        ):
+            async with asyncio.timeout(20):
+                with pytest.raises(LogError, match=r"answered for 1 s|TimeoutError"):
+                    await question

@@ -31,7 +31,7 @@ from tests.support.market_day import MarketDay, answers_to, questions
 from tests.support.processes import run
 
 OPERATIONS = TopicPartition(BALANCE_OPERATIONS, 0)
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 _NUMBERS = itertools.count(1)
 
 ETH_ON_THE_SECOND_MATCHER = {

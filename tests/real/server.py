@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.support.exchange_process import free_port
 
-READY_WITHIN_SECONDS: Final = 60.0
+READY_WITHIN_SECONDS: Final = 180.0
 STOPS_WITHIN_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
 

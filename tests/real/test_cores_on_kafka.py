@@ -30,7 +30,7 @@ from tests.support.kafka import make_partitions
 INPUT = TopicPartition(BALANCE_OPERATIONS, 0)
 OUTPUTS = (TopicPartition(BALANCE_EVENTS, 0), TopicPartition(ORDERS, 0))
 FRAMES = 400
-PATIENCE_S = 40.0
+PATIENCE_S = 120.0
 _NUMBERS = itertools.count(1)
 
 

@@ -47,7 +47,7 @@ from tests.support.streams import Balances, frames
 
 P = TopicPartition(BALANCE_EVENTS, 0)
 Q = TopicPartition(BALANCE_EVENTS, 1)
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 _POLL_S = 0.02
 _NUMBERS = itertools.count(1)
 

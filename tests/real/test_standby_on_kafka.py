@@ -25,7 +25,7 @@ from tests.support.kafka import make_partitions
 
 OPERATIONS, EVENTS = TopicPartition(BALANCE_OPERATIONS, 0), TopicPartition(BALANCE_EVENTS, 0)
 ACCEPTED, RESULTS = TopicPartition(ORDERS, 0), TopicPartition(ENGINE_OUTPUTS, 0)
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 PAUSE_S = 0.01
 _NUMBERS = itertools.count(1)
 

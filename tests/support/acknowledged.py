@@ -12,7 +12,7 @@ from services.demo.review import owned
 from tests.support.stubborn_client import Intent, StubbornClient
 
 CLOSED = ("Filled", "Cancelled", "Rejected", "Expired")
-_STORED_WITHIN_SECONDS = 60
+_STORED_WITHIN_SECONDS = 180
 _SAMPLE = 20
 
 Ledger = list[dict[str, Any]]
@@ -20,7 +20,7 @@ Ledger = list[dict[str, Any]]
 
 def wait_for_answers(clients: Sequence[StubbornClient], count: int) -> None:
     """Return when the clients have `count` more answers than now."""
-    before, deadline = answered(clients), time.monotonic() + 60
+    before, deadline = answered(clients), time.monotonic() + _STORED_WITHIN_SECONDS
     while answered(clients) < before + count:
         assert time.monotonic() < deadline, [client.error for client in clients]
         time.sleep(0.001)

@@ -18,6 +18,7 @@ from services.runtime.local import LocalExchange
 T = TypeVar("T")
 
 FIRST_USER = 5_000_000
+PATIENCE_SECONDS = 120
 
 
 class LiveExchange:
@@ -31,7 +32,7 @@ class LiveExchange:
         self._next_user = FIRST_USER
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="exchange")
         self._thread.start()
-        assert self._ready.wait(60), "the exchange does not start"
+        assert self._ready.wait(PATIENCE_SECONDS), "the exchange does not start"
         if self._error is not None:
             raise self._error
         self.http = httpx.Client(base_url=self.url, timeout=30)
@@ -63,7 +64,7 @@ class LiveExchange:
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Do something in the exchange's own loop."""
-        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work(), self._loop).result(PATIENCE_SECONDS)
 
     def log_in(self, api_key: str, secret_key: str) -> dict[str, str]:
         """Headers of somebody who has this key."""

@@ -10,7 +10,7 @@ import httpx
 
 from tests.support.processes import PROGRAM, environment
 
-READY_WITHIN_SECONDS = 90.0
+READY_WITHIN_SECONDS = 180.0
 STOPS_WITHIN_SECONDS = 60.0
 _POLL_SECONDS = 0.02
 

@@ -70,7 +70,7 @@ class UbscoreProcess:
         """Recover, follow the input to `offset`, and stop in order."""
         await self.shell.recover()
         running = asyncio.create_task(self.shell.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.shell.core.next_offset < offset and not running.done():  # noqa: ASYNC110
                 await asyncio.sleep(0)
             self.shell.stop()
@@ -81,7 +81,7 @@ class UbscoreProcess:
         """Recover and run until something breaks; the journal is left as it is."""
         try:
             await self.shell.recover()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await self.shell.run()
         except LogError as error:
             return error
