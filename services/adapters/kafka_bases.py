@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as BrokerPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
+from services.adapters.kafka_admin import administrating
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.log_kafka_cursor import CLIENT_ERRORS, started, stopped
 from services.domain.errors import LogError
@@ -79,9 +80,7 @@ def _refuse_others(present: Mapping[TopicPartition, int], bases: Mapping[TopicPa
 
 
 async def _make_topic(settings: KafkaSettings, replication: int) -> None:
-    admin = AIOKafkaAdminClient(**settings.client_options())
-    try:
-        await started(admin)
+    async with administrating(settings) as admin:
         topic = NewTopic(settings.topic(BASES_TOPIC), 1, replication, topic_configs={"cleanup.policy": "compact"})
         for _, code, *message in (await admin.create_topics([topic])).topic_errors:
             if code and for_code(code) is not TopicAlreadyExistsError:
@@ -89,8 +88,6 @@ async def _make_topic(settings: KafkaSettings, replication: int) -> None:
         # Only the brokers can tell when it is there.
         while settings.topic(BASES_TOPIC) not in await _visible_topics(admin):  # noqa: ASYNC110
             await asyncio.sleep(_RETRY_S)
-    finally:
-        await admin.close()
 
 
 async def _visible_topics(admin: Any) -> set[str]:

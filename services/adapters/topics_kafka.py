@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from services.adapters.kafka_admin import administrating, not_done, partition_counts
 from services.adapters.kafka_settings import MIB, KafkaSettings
-from services.adapters.log_kafka_cursor import CLIENT_ERRORS, started
+from services.adapters.log_kafka_cursor import CLIENT_ERRORS
 from services.domain.errors import LogError
 
 _SET_ON_TOPIC: Final = 1
@@ -54,17 +55,11 @@ async def apply_topics(brokers: KafkaSettings, partitions: Mapping[str, int], to
     partitions: how many a topic has. Returns a sentence a change; none when all was as it should be. Raises LogError,
     before anything is changed, when a topic has more partitions than that: a shard's frames would be out of reach.
     """
-    admin = AIOKafkaAdminClient(**brokers.client_options())
     try:
-        async with asyncio.timeout(brokers.append_timeout_s):
-            await started(admin)
+        async with asyncio.timeout(brokers.append_timeout_s), administrating(brokers) as admin:
             return await _Topics(admin, brokers, partitions, topic).apply()
     except CLIENT_ERRORS as error:
-        away = f"no broker at {', '.join(brokers.bootstrap_servers)} answered for {brokers.append_timeout_s:g} s"
-        reason = away if isinstance(error, TimeoutError) else repr(error)
-        raise LogError(f"the topics could not be applied: {reason}") from error
-    finally:
-        await admin.close()
+        raise not_done("the topics could not be applied", brokers, error) from error
 
 
 class _Topics:
@@ -74,7 +69,7 @@ class _Topics:
         self._settings = topic
 
     async def apply(self) -> list[str]:
-        present = await self._present()
+        present = await partition_counts(self._admin, self._wanted)
         for name, count in present.items():
             if count > self._wanted[name]:
                 raise LogError(
@@ -87,11 +82,6 @@ class _Topics:
         if missing or grown:
             await self._settled()
         return changes
-
-    async def _present(self) -> dict[str, int]:
-        """How many partitions each of our topics has; without those that do not exist."""
-        topics = await self._admin.describe_topics(None)
-        return {topic["topic"]: len(topic["partitions"]) for topic in topics if topic["topic"] in self._wanted}
 
     async def _create(self, missing: Mapping[str, int]) -> list[str]:
         if not missing:

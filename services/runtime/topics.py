@@ -1,11 +1,18 @@
-"""What `exchange topics apply` makes of the topics: their partitions, and how long they keep frames."""
+"""What `exchange topics` makes of the topics: their partitions, how long they keep frames, and their end."""
 
+from typing import Final
+
+from services.adapters.kafka_admin import delete_topics, present_topics
+from services.adapters.kafka_bases import BASES_TOPIC
 from services.adapters.topics_kafka import TopicSettings, apply_topics
 from services.config import Settings
 from services.config.kinds import FOREVER_MS
 from services.config.retention import required_retention_ms
-from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS
+from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TOPICS
 from services.runtime.connections import kafka_settings
+
+_CLIENT: Final = "exchange-topics"
+_ALL: Final = (*TOPICS, BASES_TOPIC)
 
 
 def topic_partitions(settings: Settings) -> dict[str, int]:
@@ -32,6 +39,17 @@ async def apply_settings(settings: Settings) -> list[str]:
 
     Raises ConfigError, or LogError when the broker refuses or a topic would have to shrink.
     """
-    return await apply_topics(
-        kafka_settings(settings, "exchange-topics"), topic_partitions(settings), topic_settings(settings)
-    )
+    return await apply_topics(kafka_settings(settings, _CLIENT), topic_partitions(settings), topic_settings(settings))
+
+
+async def present(settings: Settings) -> dict[str, int]:
+    """The exchange's topics that the brokers have, by their names there, with their partitions.
+
+    Its own by name, and no other that happens to begin with its prefix. Raises ConfigError or LogError.
+    """
+    return await present_topics(kafka_settings(settings, _CLIENT), _ALL)
+
+
+async def delete_all(settings: Settings) -> None:
+    """Delete the exchange's topics, and all that is on them. Raises ConfigError or LogError."""
+    await delete_topics(kafka_settings(settings, _CLIENT), _ALL)

@@ -1,7 +1,11 @@
 """`exchange topics apply` on a real broker."""
 
+import asyncio
 from pathlib import Path
 
+from services.adapters.kafka_bases import write_bases
+from services.adapters.kafka_settings import KafkaSettings
+from services.domain.topics import TopicPartition
 from tests.real.broker import PASSWORD, USER, Broker
 from tests.support.processes import run
 
@@ -27,6 +31,32 @@ def test_topics_apply_creates_then_grows_then_does_nothing_and_never_shrinks(tmp
     shrunk = run("topics", "apply", "--config", write(tmp_path, broker, 1))
     assert shrunk.returncode == 1
     assert "topics cannot shrink" in shrunk.stderr
+
+
+def test_topics_delete_says_what_and_deletes_only_with_yes_and_only_its_own(tmp_path: Path, broker: Broker) -> None:
+    config = tmp_path / "exchange.yaml"
+    config.write_text(f"broker: {{bootstrapServers: ['{broker.address}'], topicPrefix: delete-command.}}\n")
+    others = {"EXCHANGE_BROKER__TOPIC_PREFIX": "delete-command.other."}
+    for more in ({}, others):
+        assert run("topics", "apply", "--config", config, **more).returncode == 0
+    kafka = KafkaSettings(bootstrap_servers=(broker.address,), topic_prefix="delete-command.")
+    asyncio.run(write_bases(kafka, {TopicPartition("orders", 0): 5}))
+    asked = run("topics", "delete", "--config", config)
+    assert asked.returncode == 1
+    assert asked.stderr == "exchange: nothing was deleted; --yes deletes these topics, and all that is on them\n"
+    names = ("balance.events", "balance.operations", "engine.outputs", "log.bases", "orders")
+    assert sorted(asked.stdout.splitlines()) == [f"topic delete-command.{name} with 1 partitions" for name in names]
+    deleted = run("topics", "delete", "--config", config, "--yes")
+    assert (deleted.returncode, deleted.stderr) == (0, "")
+    assert sorted(deleted.stdout.splitlines()[:-1]) == sorted(asked.stdout.splitlines())
+    assert deleted.stdout.endswith("Done: 5 topics were deleted.\n")
+    for yes in ((), ("--yes",)):
+        again = run("topics", "delete", "--config", config, *yes)
+        assert again.returncode == 0, again.stderr
+        assert again.stdout == "Nothing to do: the brokers have no topic of this exchange.\n"
+    assert "topic delete-command.other.orders" in run("topics", "delete", "--config", config, **others).stdout
+    made = run("topics", "apply", "--config", config)
+    assert "created topic delete-command.orders with 1 partitions" in made.stdout
 
 
 def test_topics_apply_without_a_broker_says_so_in_one_sentence(tmp_path: Path) -> None:
