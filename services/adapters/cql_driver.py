@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Final
 
-from cassandra import AuthenticationFailed, ConsistencyLevel, UnsupportedOperation
+from cassandra import AuthenticationFailed, ConsistencyLevel, UnresolvableContactPoints, UnsupportedOperation
 from cassandra import RequestValidationException as InvalidByServer
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
@@ -35,7 +35,8 @@ def store_error(error: BaseException, doing: str) -> StoreError:
     if isinstance(error, NoHostAvailable) and isinstance(error.errors, dict):
         causes += error.errors.values()
     kind = StoreError if any(isinstance(cause, _WRONG) for cause in causes) else StoreUnavailable
-    return kind(f"database: {doing}: {type(error).__name__}: {error}")
+    reason = "no host has an address" if isinstance(error, UnresolvableContactPoints) else error
+    return kind(f"database: {doing}: {type(error).__name__}: {reason}")
 
 
 class IdempotentRetry(RetryPolicy):  # type: ignore[misc] # the driver has no types

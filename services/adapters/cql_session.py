@@ -71,14 +71,17 @@ class CqlSession:
     @classmethod
     async def open(cls, settings: CqlSettings) -> "CqlSession":
         """Connect, without a keyspace."""
-        cluster = make_cluster(settings)
+        cluster: Any = None
         try:
+            # It looks the hosts' addresses up at once, and who tells them may be slow.
+            cluster = await asyncio.to_thread(make_cluster, settings)
             session = await asyncio.to_thread(cluster.connect)
             # What `prepare` waits; the driver has no setting for it.
             session._default_timeout = settings.request_timeout_s
             return cls(settings, cluster, session)
         except Exception as error:
-            await asyncio.to_thread(cluster.shutdown)
+            if cluster is not None:
+                await asyncio.to_thread(cluster.shutdown)
             raise store_error(error, f"cannot connect to {', '.join(settings.contact_points)}") from error
 
     async def close(self) -> None:
