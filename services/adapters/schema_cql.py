@@ -29,6 +29,8 @@ SETTLE_S: Final = 10.0
 """How long a keyspace that was created may take until it can be used."""
 _LOOK_EVERY_S: Final = 0.2
 _LOCK: Final = "schema"
+OWN_TABLES: Final = ("schema_migrations", "schema_lock")
+"""What it keeps about itself in the keyspace."""
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS schema_migrations (number int PRIMARY KEY, name text, checksum text)",
     "CREATE TABLE IF NOT EXISTS schema_lock (name text PRIMARY KEY, owner text)",
@@ -175,11 +177,10 @@ class _Applying:
         try:
             return await self._apply()
         finally:
-            # Unless it ran out; and when the database is away it will.
+            # Unless it ran out; and when the database is away it will, so nobody waits for that here.
             with suppress(StoreError):
-                await self._session.run(
-                    "DELETE FROM schema_lock WHERE name = %s IF owner = %s", (_LOCK, self._owner), STATEMENT_TIMEOUT_S
-                )
+                text = "DELETE FROM schema_lock WHERE name = %s IF owner = %s"
+                await self._session.run(text, (_LOCK, self._owner))
 
     async def _apply(self) -> list[str]:
         status = await migration_status(self._session, self._files)

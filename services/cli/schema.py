@@ -1,8 +1,9 @@
-"""`exchange schema`: make the tables in the database what this program wants."""
+"""`exchange schema`: make the tables in the database what this program wants, or drop them."""
 
 import asyncio
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from services.adapters.cql_settings import CqlSettings
 from services.adapters.schema_cql import MigrationStatus, apply_schema, schema_status
+from services.adapters.schema_cql_drop import drop_keyspace, keyspace_tables
 from services.config import load_settings
 from services.runtime.connections import cql_settings
 
@@ -47,6 +49,29 @@ def status(config: _Config = None) -> None:
         print(f"{one.name}: {_state(one)}")
     if any(one.applied is None or one.problem for one in found):
         raise typer.Exit(1)
+
+
+@app.command()
+def drop(
+    config: _Config = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would be done.")] = False,
+) -> None:
+    """Drop the exchange's keyspace, with all history, balances and API keys in it. Only a backup brings them back.
+
+    Stop its processes first. A keyspace that is not there is fine; one that holds other tables too is left alone.
+    Without --yes nothing is dropped, and the exit status is 1 when something would be.
+    """
+    settings = _settings(config)
+    tables = asyncio.run(keyspace_tables(settings))
+    if tables is None:
+        print(f"Nothing to do: there is no keyspace {settings.keyspace}.")
+        return
+    print(f"keyspace {settings.keyspace} with {len(tables)} tables")
+    if not yes:
+        print("exchange: nothing was dropped; --yes drops this keyspace, and all that is in it", file=sys.stderr)
+        raise typer.Exit(1)
+    asyncio.run(drop_keyspace(settings))
+    print(f"Done: keyspace {settings.keyspace} was dropped.")
 
 
 def _state(one: MigrationStatus) -> str:
