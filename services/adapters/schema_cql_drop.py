@@ -30,8 +30,8 @@ async def drop_keyspace(settings: CqlSettings) -> None:
     try:
         if foreign := sorted(set(await _tables(session) or ()) - _KNOWN):
             raise StoreError(
-                f"database: keyspace {settings.keyspace} holds tables that are not the exchange's: {', '.join(foreign)}; "
-                f"nothing was dropped, do it by hand"
+                f"database: keyspace {settings.keyspace} holds tables that are not the exchange's: "
+                f"{', '.join(foreign)}; nothing was dropped, do it by hand"
             )
         await session.run(f"DROP KEYSPACE IF EXISTS {settings.keyspace}", timeout_s=STATEMENT_TIMEOUT_S)
     finally:
