@@ -60,6 +60,11 @@ class Credentials(msgspec.Struct, frozen=True):
     users: dict[str, ApiCredentials] = {}
 
 
+def new_files() -> dict[str, bytes]:
+    """A new exchange's two files, by their names, for whoever keeps them somewhere else than in a folder."""
+    return {KEY_FILE: _new_key(), CREDENTIALS_FILE: _encode(Credentials(_new()))}
+
+
 def load_secrets(data_dir: Path) -> Secrets:
     """The folder's secrets; a new folder's key is made. Raises ConfigError when it is damaged, or lost."""
     path = data_dir / KEY_FILE
@@ -68,7 +73,7 @@ def load_secrets(data_dir: Path) -> Secrets:
             raise ConfigError(
                 f"{path}: is missing, and the store's keys are sealed with it; bring it back from a backup"
             )
-        _write(path, secrets.token_bytes(KEY_BYTES))
+        _write(path, _new_key())
     return read_secrets(path)
 
 
@@ -124,7 +129,7 @@ def load_credentials(data_dir: Path, user_ids: Sequence[int] = ()) -> Credential
         users.setdefault(str(user_id), _new())
     after = Credentials(before.admin if before else _new(), users)
     if after != before:
-        _write(path, msgspec.json.format(msgspec.json.encode(after), indent=2) + b"\n")
+        _write(path, _encode(after))
     return after
 
 
@@ -146,6 +151,14 @@ async def register_keys(credentials: Credentials, keys: KeyStore, encryption_key
 
 def _derive(key: bytes, purpose: bytes) -> bytes:
     return hashlib.blake2b(purpose, key=key, digest_size=32).digest()
+
+
+def _new_key() -> bytes:
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def _encode(credentials: Credentials) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(credentials), indent=2) + b"\n"
 
 
 def _new() -> ApiCredentials:

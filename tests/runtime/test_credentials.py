@@ -14,6 +14,7 @@ from services.runtime.credentials import (
     ADMIN_USER_ID,
     load_credentials,
     load_secrets,
+    new_files,
     read_credentials,
     register_keys,
 )
@@ -31,6 +32,19 @@ def test_secrets_are_made_once_and_are_of_their_own(tmp_path: Path) -> None:
 def load_secrets_of_another(folder: Path) -> object:
     (folder / "other").mkdir()
     return load_secrets(folder / "other")
+
+
+def test_new_files_written_into_a_folder_are_read_as_they_are(tmp_path: Path) -> None:
+    for name, data in new_files().items():
+        (tmp_path / name).write_bytes(data)
+
+    secrets, credentials = load_secrets(tmp_path), load_credentials(tmp_path)
+
+    assert len({secrets.encryption_key, secrets.jwt_secret}) == 2
+    assert credentials == read_credentials(tmp_path)
+    assert not credentials.users
+    assert new_files().keys() == {"secret.key", "credentials.json"}
+    assert not new_files().items() & new_files().items()
 
 
 def test_secrets_of_a_damaged_key_are_refused_and_the_file_is_kept(tmp_path: Path) -> None:
