@@ -105,6 +105,10 @@ def _parse_duration(value: Any) -> int:
     return int(match[1]) * _DURATION_UNITS[match[2]]
 
 
+def _parse_pause(value: Any) -> int:
+    return 0 if value == "0s" else _parse_duration(value)
+
+
 def _parse_retention(value: Any) -> int:
     return FOREVER_MS if value == "forever" else _parse_duration(value)
 
@@ -124,6 +128,8 @@ DECIMAL: Final = Kind('a decimal text such as "0.01"', _parse_decimal)
 RATE: Final = Kind('a decimal text with at most 6 decimals such as "0.001"', _parse_rate)
 """A share, held in micros."""
 DURATION: Final = Kind("a duration such as 500ms, 60s, 15m, 24h or 7d", _parse_duration)
+"""Held in milliseconds."""
+PAUSE: Final = Kind("0s, or a duration such as 500ms or 15s", _parse_pause)
 """Held in milliseconds."""
 RETENTION: Final = Kind("forever, or a duration such as 24h or 7d", _parse_retention)
 """Held in milliseconds; FOREVER_MS: without end."""

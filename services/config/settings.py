@@ -15,7 +15,7 @@ from services.config.distributed import (
     InternalSettings,
     MatcherSettings,
 )
-from services.config.kinds import DECIMAL, DURATION, FLAG, RATE, SIZE, TEXT, choice, whole
+from services.config.kinds import DECIMAL, DURATION, FLAG, PAUSE, RATE, SIZE, TEXT, choice, whole
 from services.domain.instruments import MAX_SCALE, Asset, SymbolSettings, SymbolStatus
 from services.ubscore.policy import DEFAULT_POLICY
 
@@ -84,6 +84,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, rename="camel"):
     answer_timeout_ms: Annotated[int, DURATION] = msgspec.field(name="answerTimeout", default=10_000)
     max_body_bytes: Annotated[int, SIZE] = msgspec.field(name="maxBody", default=64 * 2**10)
     rate_limits: RateLimitsSettings = RateLimitsSettings()
+    drain_ms: Annotated[int, PAUSE] = msgspec.field(name="drain", default=0)
+    """How long it goes on after it was told to stop, not ready any more, until who sends requests has noticed."""
 
 
 class IssuerEntry(msgspec.Struct, frozen=True, rename="camel"):

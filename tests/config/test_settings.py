@@ -177,6 +177,13 @@ def test_settings_unquoted_decimal_names_line_key_and_wish(tmp_path: Path) -> No
             "gateway.rateLimits.caller.perSecond",
             ": wants a whole number from 1 to 1000000, got 0",
         ),
+        (
+            "log:",
+            "gateway: {drain: 5}\nlog:",
+            2,
+            "gateway.drain",
+            ": wants 0s, or a duration such as 500ms or 15s, got 5",
+        ),
         ("log:", "server:", 2, "server", " is there twice, first in line 1"),
         ("  events: false", "  level: info", 4, "level", " is there twice, first in line 3"),
     ],

@@ -138,11 +138,12 @@ class GatewayProcess:
             raise
 
     async def stop(self) -> None:
-        """Take no more requests, answer those that were taken, and let go of everything."""
+        """Be not ready; after `gateway.drain` take no more requests, answer those that were taken, and let go of all."""
         parts = self._parts
         parts.state = STOPPING
         parts.tasks.let_end()
         if self._server is not None:
+            await self._drain()
             self._server.should_exit = True
             await parts.tasks.end(SERVER)
         await parts.end()
@@ -150,6 +151,13 @@ class GatewayProcess:
             await core.close()
         await self._log.close()
         await self._store.close()
+
+    async def _drain(self) -> None:
+        """Serve on for a while, as long as all goes well: whoever sends requests here must first notice."""
+        failing = asyncio.ensure_future(self._parts.tasks.wait_failed())
+        await asyncio.wait([failing], timeout=self._parts.settings.gateway.drain_ms / 1000)
+        failing.cancel()
+        await asyncio.gather(failing, return_exceptions=True)
 
 
 async def _require_started(gateway: Gateway) -> None:
