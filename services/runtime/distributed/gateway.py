@@ -138,7 +138,7 @@ class GatewayProcess:
             raise
 
     async def stop(self) -> None:
-        """Be not ready; after `gateway.drain` take no more requests, answer those that were taken, and let go of all."""
+        """Be not ready; after `gateway.drain` take no more requests, answer those taken, and let go of everything."""
         parts = self._parts
         parts.state = STOPPING
         parts.tasks.let_end()
