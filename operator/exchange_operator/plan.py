@@ -1,0 +1,299 @@
+"""What to do next so that a cluster becomes what is desired. `reconcile` asks after every event, and carries it out.
+
+Nothing is remembered from pass to pass: killed at any point, the operator goes on from what it finds.
+
+- The foundation (what starts no process) is kept as wanted at all times.
+- Workloads follow stage by stage. Nothing of a stage is made or changed before all stages in front of it are as wanted
+  and ready: a version that does not get well stops there, and all behind it go on with what they have.
+- Within a stage, what is missing is made at once, and what is not ready is changed at once, as there is nothing to
+  lose. What is ready is changed only while all the others are: a standby before the process for which it stands by.
+- Whatever is no longer wanted goes: at once, or, when pods may lean on it, after everything has converged.
+  Volumes and keys never go.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+from exchange_operator.actions import Action, Apply, CreateKeys, Delete, DeletePod, GrowVolume, Observed, Plan
+from exchange_operator.drift import missing_from, quantity
+from exchange_operator.manifests import Desired
+from exchange_operator.names import APPLIED, Key, Manifest, key_of, keys_name
+from exchange_operator.ownership import is_going, not_ours, was_applied
+from exchange_operator.readiness import Readiness, condition, is_looked_at, pod_readiness, pods_of, readiness
+from exchange_operator.resource import Exchange
+
+__all__ = ["Action", "Apply", "CreateKeys", "Delete", "DeletePod", "GrowVolume", "Observed", "Plan", "plan"]
+
+FOUNDATION: Final = "foundation"
+"""Waited for when an object of ours is somebody else's, or still goes."""
+
+FAILED_JOB_RESTS: Final = timedelta(seconds=60)
+"""For how long a failed Job can be looked at before it is run again."""
+
+_MAX_PATHS: Final = 3
+_NEVER_DELETED: Final = frozenset({"PersistentVolumeClaim", "Secret"})
+_REVISION: Final = "controller-revision-hash"
+_LEANED_ON: Final = frozenset({"ConfigMap", "Service", "ServiceAccount"})
+_IMMUTABLE: Final[Mapping[str, tuple[str, ...]]] = {
+    "StatefulSet": ("spec.selector", "spec.serviceName", "spec.podManagementPolicy", "spec.volumeClaimTemplates"),
+    "Deployment": ("spec.selector",),
+    "Service": ("spec.clusterIP",),
+    "ConfigMap": ("data",),
+}
+"""Fields that the API server refuses to change: the object is made anew, and a StatefulSet's pods stay."""
+
+
+class _Look(NamedTuple):
+    """At one workload or Job.
+
+    todo: what makes it as wanted; none when it is, or when it cannot be had.
+    free: whether that needs no turn, because there is nothing to lose.
+    """
+
+    todo: tuple[Action, ...]
+    ready: Readiness
+    free: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        return self.ready.ready and not self.todo
+
+
+def plan(exchange: Exchange, desired: Desired, observed: Observed, now: datetime) -> Plan:
+    """What to do now; nothing when all is as desired."""
+    blocked = _foreign_foundation(desired, observed)
+    always = (
+        *_keys(exchange, observed),
+        *_foundation(desired, observed),
+        *_removals(desired, observed),
+        *_growth(desired, observed),
+    )
+    if blocked:
+        return Plan(always, FOUNDATION, blocked)
+    staged = _stages(desired, observed, now)
+    if always or staged.waiting_for:
+        return staged._replace(actions=always + staged.actions)
+    return Plan(tuple(_late_removals(desired, observed)))
+
+
+# Foundation
+
+
+def _keys(exchange: Exchange, observed: Observed) -> Iterator[Action]:
+    if Key("Secret", keys_name(exchange)) not in observed.objects:
+        yield CreateKeys(keys_name(exchange))
+
+
+def _foreign_foundation(desired: Desired, observed: Observed) -> str:
+    """Why pods could not lean on the foundation; empty when they can."""
+    for wanted in desired.foundation:
+        live = observed.objects.get(key_of(wanted))
+        if live is not None and (why := _out_of_reach(live, wanted)):
+            return why
+    return ""
+
+
+def _foundation(desired: Desired, observed: Observed) -> Iterator[Action]:
+    for wanted in desired.foundation:
+        live = observed.objects.get(key_of(wanted))
+        if live is None or not _out_of_reach(live, wanted):
+            yield from _write(wanted, live)
+
+
+def _growth(desired: Desired, observed: Observed) -> Iterator[Action]:
+    """Claims that are smaller than wanted. Nothing waits for them: a storage class may be unable to grow."""
+    sizes = dict(_claim_patterns(desired))
+    for key, claim in sorted(observed.objects.items()):
+        if key.kind == "PersistentVolumeClaim" and not is_going(claim):
+            there = claim["spec"]["resources"]["requests"]["storage"]
+            for pattern, size in sizes.items():
+                if re.fullmatch(pattern, key.name) and quantity(there) < quantity(size):
+                    yield GrowVolume(key.name, size)
+
+
+def _claim_patterns(desired: Desired) -> Iterator[tuple[str, str]]:
+    """The names that a StatefulSet gives to claims, each with the size that is wanted."""
+    for workload in (one for stage in desired.stages for one in stage.manifests):
+        for template in workload["spec"].get("volumeClaimTemplates", ()):
+            name = f"{template['metadata']['name']}-{workload['metadata']['name']}"
+            yield f"{re.escape(name)}-[0-9]+", template["spec"]["resources"]["requests"]["storage"]
+
+
+def _out_of_reach(live: Manifest, wanted: Manifest) -> str:
+    if is_going(live):
+        return f"{live['kind']} {live['metadata']['name']} is being deleted; it is made again once it is gone"
+    return not_ours(live, wanted)
+
+
+def _write(wanted: Manifest, live: Manifest | None) -> Iterator[Action]:
+    """What makes the live object as wanted, if it is not."""
+    if live is None:
+        yield Apply(wanted, "it is missing")
+        return
+    drifted = missing_from(live, wanted)
+    fixed = [path for path in drifted if path.startswith(_IMMUTABLE.get(wanted["kind"], ()))]
+    if fixed:
+        why = f"{_listed(fixed)} cannot be changed, so it is made anew"
+        yield Delete(key_of(wanted), why, orphan=wanted["kind"] == "StatefulSet")
+    elif _hash(live) != _hash(wanted):
+        yield Apply(wanted, "it is wanted differently")
+    elif drifted:
+        yield Apply(wanted, f"somebody changed {_listed(drifted)}", drift=True)
+
+
+def _listed(paths: list[str]) -> str:
+    more = len(paths) - _MAX_PATHS
+    return ", ".join(paths[:_MAX_PATHS]) + (f" and {more} more" if more > 0 else "")
+
+
+def _hash(manifest: Manifest) -> str:
+    return str((manifest["metadata"].get("annotations") or {}).get(APPLIED, ""))
+
+
+# Stages
+
+
+def _stages(desired: Desired, observed: Observed, now: datetime) -> Plan:
+    for stage in desired.stages:
+        looks = [_look(wanted, desired, observed, now) for wanted in stage.manifests]
+        waiting = sorted((look for look in looks if not look.is_settled), key=lambda look: not look.ready.broken)
+        if waiting:
+            reason = waiting[0].ready.why or f"{stage.name} is being changed"
+            return Plan(tuple(_turns(looks)), stage.name, reason)
+    return Plan(())
+
+
+def _turns(looks: list[_Look]) -> Iterator[Action]:
+    """What is done now of what is to do in one stage."""
+    resting = all(look.ready.ready for look in looks) and not any(look.free for look in looks)
+    for look in looks:
+        if look.free:
+            yield from look.todo
+        elif look.todo and resting:
+            yield from look.todo
+            return
+
+
+def _look(wanted: Manifest, desired: Desired, observed: Observed, now: datetime) -> _Look:
+    live = observed.objects.get(key_of(wanted))
+    what = f"{wanted['kind']} {wanted['metadata']['name']}"
+    if live is None:
+        apply = Apply(_with_replicas(wanted, None, desired), "it is missing")
+        return _Look((apply,), Readiness(False, why=f"{what} is being made"), free=True)
+    if why := _out_of_reach(live, wanted):
+        return _Look((), Readiness(False, not is_going(live), why))
+    ready = readiness(live, observed.pods)
+    if wanted["kind"] == "Job":
+        return _look_at_job(wanted, live, ready, now)
+    todo = tuple(_rewrite(wanted, live, desired))
+    if todo or ready.ready:
+        return _Look(todo, ready, free=not ready.ready)
+    return _Look(tuple(_stuck_pods(live, observed)), ready, free=True)
+
+
+def _look_at_job(wanted: Manifest, live: Manifest, ready: Readiness, now: datetime) -> _Look:
+    """A Job that is complete is a record. One that failed is run again after a while; one that differs, at once."""
+    if ready.ready:
+        return _Look((), ready)
+    key, failed = key_of(wanted), condition(live, "Failed")
+    if failed.get("status") == "True":
+        if now - datetime.fromisoformat(failed["lastTransitionTime"]) < FAILED_JOB_RESTS:
+            return _Look((), ready)
+        return _Look((Delete(key, "it failed; it is run again"),), ready, free=True)
+    if tuple(_write(wanted, live)):
+        return _Look((Delete(key, "it is wanted differently; it is run again"),), ready, free=True)
+    return _Look((), ready)
+
+
+def _rewrite(wanted: Manifest, live: Manifest, desired: Desired) -> Iterator[Action]:
+    written = tuple(_write(wanted, live))
+    filled = _with_replicas(wanted, live, desired)
+    for action in written:
+        yield action._replace(manifest=filled) if isinstance(action, Apply) else action
+    if not written and filled is not wanted and live["spec"].get("replicas") == 0:
+        yield Apply(filled, "somebody changed spec.replicas to 0, which switches its autoscaler off", drift=True)
+
+
+def _with_replicas(wanted: Manifest, live: Manifest | None, desired: Desired) -> Manifest:
+    """The manifest with the number of pods that there is, when an autoscaler owns that number.
+
+    A manager that stops to name a field that only it had takes the field away, and without it the API server says 1.
+    """
+    if wanted["kind"] not in ("Deployment", "StatefulSet") or "replicas" in wanted["spec"]:
+        return wanted
+    least = max((_least_replicas(one, wanted) for one in desired.foundation), default=1)
+    there = live["spec"].get("replicas", 1) if live is not None else 0
+    return {**wanted, "spec": {**wanted["spec"], "replicas": there or least}}
+
+
+def _least_replicas(autoscaler: Manifest, workload: Manifest) -> int:
+    spec: dict[str, Any] = autoscaler.get("spec", {})
+    target = spec.get("scaleTargetRef", {})
+    matches = (target.get("kind"), target.get("name")) == (workload["kind"], workload["metadata"]["name"])
+    return int(spec.get("minReplicas", 1)) if matches else 1
+
+
+def _stuck_pods(live: Manifest, observed: Observed) -> Iterator[Action]:
+    """Pods of an older version that are not ready: a StatefulSet may wait for them for ever.
+
+    Those that are broken go at once. One that merely is not ready may wait for a newer one, and stays as long as
+    a newer one is not ready either: brokers must not go one after the other.
+    """
+    newest = live.get("status", {}).get("updateRevision")
+    if live["kind"] != "StatefulSet" or not newest or not is_looked_at(live):
+        return
+    pods = [(pod, pod_readiness(pod)) for pod in pods_of(live, observed.pods) if not is_going(pod)]
+    unready = [(pod, ready) for pod, ready in pods if not ready.ready]
+    old = [(pod, ready) for pod, ready in unready if pod["metadata"]["labels"].get(_REVISION) != newest]
+    broken = [(pod, ready) for pod, ready in old if ready.broken]
+    for pod, ready in broken or (old[:1] if len(old) == len(unready) else []):
+        yield DeletePod(pod["metadata"]["name"], f"it is of an older version: {ready.why}")
+
+
+# What is no longer wanted
+
+
+def _removals(desired: Desired, observed: Observed) -> Iterator[Action]:
+    """What goes at once. Policies that allow nothing go before those that make exceptions from them."""
+    gone = [(key, live) for key, live in _unwanted(desired, observed) if not _is_late(live)]
+    for key, _ in sorted(gone, key=lambda one: (_allows(one[1]), one[0])):
+        yield Delete(key, "it is no longer wanted")
+
+
+def _late_removals(desired: Desired, observed: Observed) -> Iterator[Action]:
+    used = set(_config_maps(list(observed.objects.values()))) | set(_config_maps(list(observed.pods)))
+    for key, live in sorted(_unwanted(desired, observed), key=lambda one: one[0]):
+        if _is_late(live) and not (key.kind == "ConfigMap" and key.name in used):
+            yield Delete(key, "it is no longer wanted")
+
+
+def _unwanted(desired: Desired, observed: Observed) -> Iterator[tuple[Key, Manifest]]:
+    staged = (one for stage in desired.stages for one in stage.manifests)
+    wanted = {key_of(one) for one in (*desired.foundation, *staged)}
+    for key, live in observed.objects.items():
+        if key not in wanted and key.kind not in _NEVER_DELETED and was_applied(live) and not is_going(live):
+            yield key, live
+
+
+def _is_late(live: Manifest) -> bool:
+    """Whether it stays until all has converged. A complete Job does: who goes back to its version needs no new one."""
+    return live["kind"] in _LEANED_ON or (live["kind"] == "Job" and readiness(live, ()).ready)
+
+
+def _allows(live: Manifest) -> bool:
+    spec = live.get("spec", {})
+    return bool(spec.get("ingress") or spec.get("egress"))
+
+
+def _config_maps(value: Any) -> Iterator[str]:
+    """Names of the ConfigMaps that are referred to anywhere in it."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _config_maps(item)
+    elif isinstance(value, Mapping):
+        for field, item in value.items():
+            if field in ("configMap", "configMapRef", "configMapKeyRef") and isinstance(item, Mapping):
+                yield str(item.get("name", ""))
+            yield from _config_maps(item)
