@@ -6,7 +6,8 @@ from msgspec import Meta
 
 from exchange_operator.resource import Part
 
-_Generation = Annotated[int, Meta(ge=0, le=2**63 - 1, extra_json_schema={"format": "int64"})]
+# The API server compares bounds as floating-point numbers: 2**63 - 1 would become one more, and overflow.
+_Generation = Annotated[int, Meta(ge=0, le=2**53, extra_json_schema={"format": "int64"})]
 _Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
