@@ -18,23 +18,25 @@ from services.domain.topics import BALANCE_OPERATIONS, TopicPartition
 from services.gateway.errors import ApiError, ExecutionUnknown, Overloaded, StaleTimestamp
 from services.gateway.tasks import run_together
 
-_COUNTER_BITS: Final = 40
-PREFIX_BITS: Final = 23
-"""Of the random part of a request id; 23 + 40 bits stay below 2**63."""
+_COUNTER_BITS: Final = 32
+PREFIX_BITS: Final = 31
+"""Of the random part of a request id."""
+_MASK: Final = 2 ** (PREFIX_BITS + _COUNTER_BITS) - 1
 _STOPPING: Final = "The gateway is stopping; nothing was done."
 
 
 class RequestIds:
-    """Ids that find an answer again: a random prefix of this run of this gateway, and a counter.
+    """Ids that find an answer again: a random prefix of this run of this gateway, and a counter; below 2**63.
 
-    prefix: of PREFIX_BITS bits. 40 bits count 10,000 commands a second for three years.
+    prefix: of PREFIX_BITS bits. It alone keeps gateways apart, for all see all answers: nothing else names one, and
+    several may have the same number. After four billion commands the ids go on into the next prefix.
     """
 
     def __init__(self, prefix: int) -> None:
         self._next = prefix << _COUNTER_BITS
 
     def next(self) -> int:
-        self._next += 1
+        self._next = (self._next + 1) & _MASK
         return self._next
 
 

@@ -46,7 +46,7 @@ class GatewayConfig:
     account_shards: int = 1
     matcher_shards: int = 1
     instance: str = "0"
-    """The source of its frames is gateway-<instance>."""
+    """The source of its frames is gateway-<instance>: for whoever reads the log. Several may have the same."""
     issuers: Sequence[Issuer] = ()
     token_lifetime_s: int = 900
     key_cache_ms: int = 1_000

@@ -195,4 +195,8 @@ def test_stop_tells_unknown_for_what_is_being_written_and_refused_for_the_rest()
 def test_request_ids_of_the_largest_prefix_stay_within_63_bits() -> None:
     ids = RequestIds(2**PREFIX_BITS - 1)
     first, second = ids.next(), ids.next()
-    assert first < second < 2**63
+    assert 2**62 < first < second < 2**63
+
+
+def test_request_ids_of_neighbouring_prefixes_are_four_billion_apart() -> None:
+    assert RequestIds(8).next() - RequestIds(7).next() == 2**32

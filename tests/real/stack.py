@@ -37,8 +37,9 @@ class Stack:
     """Nothing runs before `start`; `stop` ends all of it.
 
     broker, database: used, and left running, when given; else it has its own. prefix: of topics, and the keyspace's
-    name, so that several share them. standby: one of each core shard. supervised: what ends without being told to is
-    started again, as Kubernetes does. detached: processes go on when this one ends. settings: more of exchange.yaml.
+    name, so that several share them. alike: the gateways all have the number 0, as the pods of a Deployment. standby:
+    one of each core shard. supervised: what ends without being told to is started again, as Kubernetes does. detached:
+    processes go on when this one ends. settings: more of exchange.yaml.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Stack:
         account_shards: int = 1,
         matcher_shards: int = 1,
         gateways: int = 1,
+        alike: bool = False,
         standby: bool = False,
         supervised: bool = False,
         detached: bool = False,
@@ -79,7 +81,7 @@ class Stack:
         self._supervisor = _Supervisor(self) if supervised else None
         shards = {"ubscore": account_shards, "matcher": matcher_shards}
         addresses = self._make_cores(shards, standby, detached)
-        self._make_others(gateways, host, port, detached)
+        self._make_others([0] * gateways if alike else list(range(gateways)), host, port, detached)
         self._write_config(prefix, shards, addresses, settings or {})
 
     def __enter__(self) -> Self:
@@ -128,15 +130,15 @@ class Stack:
                 addresses[service].append([self.processes[instance].url for instance in instances])
         return addresses
 
-    def _make_others(self, gateways: int, host: str, port: int, detached: bool) -> None:
+    def _make_others(self, gateways: list[int], host: str, port: int, detached: bool) -> None:
         for name in ("settlement", "order-history"):
             self._make(f"{name}-0", [name], detached)
         self.urls = []
-        for member in range(gateways):
-            name, own = f"gateway-{member}", port if port and member == 0 else free_port()
+        for place, number in enumerate(gateways):
+            name, own = f"gateway-{place}", port if port and place == 0 else free_port()
             at = host if self._network is None else self._place(name)["host"]
             self.urls.append(f"http://{at}:{own}")
-            self._make(name, ["gateway", "--shard", str(member), "--demo", "--host", at, "--port", str(own)], detached)
+            self._make(name, ["gateway", "--shard", str(number), "--demo", "--host", at, "--port", str(own)], detached)
 
     def _make(self, name: str, arguments: list[str], detached: bool) -> None:
         self.processes[name] = ServiceProcess(
