@@ -13,8 +13,9 @@ import msgspec
 import yaml
 from msgspec import inspect
 
-from exchange_operator.resource import GROUP, KIND, PLURAL, VERSION, Exchange, Json, Part, Rule, Spec
+from exchange_operator.resource import GROUP, KIND, PLURAL, VERSION, Exchange, Spec
 from exchange_operator.resource_status import ExchangeStatus
+from exchange_operator.resource_values import Json, Part, Rule
 
 _RULES: Final = "x-kubernetes-validations"
 _HEADER: Final = """\

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from exchange_operator.resource import Part
+from exchange_operator.resource_values import Part, map_by
 
 # The API server compares bounds as floating-point numbers: 2**63 - 1 would become one more, and overflow.
 _Generation = Annotated[int, Meta(ge=0, le=2**53, extra_json_schema={"format": "int64"})]
@@ -55,7 +55,7 @@ class ExchangeStatus(Part, frozen=True):
         Meta(
             max_length=20,
             description="Ready, and what it depends on.",
-            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+            extra_json_schema=map_by("type"),
         ),
     ] = ()
     components: Annotated[
@@ -63,7 +63,7 @@ class ExchangeStatus(Part, frozen=True):
         Meta(
             max_length=20,
             description="The pods of every component.",
-            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            extra_json_schema=map_by("name"),
         ),
     ] = ()
     symbols: Annotated[
@@ -71,7 +71,7 @@ class ExchangeStatus(Part, frozen=True):
         Meta(
             max_length=2000,
             description="The symbols that the exchange knows, with those that are no longer in the spec.",
-            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            extra_json_schema=map_by("name"),
         ),
     ] = ()
     symbol_count: Annotated[_Count, Meta(description="How many symbols the exchange knows.")] = 0
