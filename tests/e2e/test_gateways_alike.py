@@ -1,6 +1,6 @@
 """Several gateways with the same number, as the pods of a Deployment: nobody can tell them apart, and nobody must."""
 
-import threading
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +14,40 @@ from tests.real.stack import Stack
 from tests.support.processes import run
 
 GATEWAYS = 3
-ORDERS = 60
+ROUNDS = 3
+AT_ONCE = 40
+"""Orders under way through each gateway: more than what their starts differ by in commands."""
+USER = USERS[0]
 
 
-class Client(threading.Thread):
-    """Places orders of one user through one gateway; no two anywhere have the same price."""
+async def place(http: httpx.AsyncClient, cid: str, price: int) -> dict[str, Any]:
+    """Place an order; returns its answer, which must be its own."""
+    order = {"symbol": "BTC_USDT", "side": "Buy", "order_type": "Limit", "quantity": "0.001"}
+    answer = await http.post("/api/orders", json=order | {"cid": cid, "price": str(price)})
+    body: dict[str, Any] = answer.json()
+    assert (answer.status_code, body.get("cid"), body.get("price")) == (200, cid, str(price)), answer.text
+    return body
 
-    def __init__(self, url: str, token: str, number: int, begin: threading.Barrier) -> None:
-        super().__init__()
-        self.mixed_up: list[Any] = []
-        self.order_ids: dict[str, int] = {}
-        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=30)
-        self._number = number
-        self._begin = begin
 
-    def run(self) -> None:
-        self._begin.wait()
-        for count in range(ORDERS):
-            price = f"{30_000 + 100 * self._number + count}"
-            order = {"cid": f"alike-{self._number}-{count}", "price": price, "quantity": "0.001"}
-            answer = self.place(order)
-            if (answer.get("cid"), answer.get("price")) != (order["cid"], price):
-                self.mixed_up.append(answer)
-            else:
-                self.order_ids[answer["cid"]] = answer["order_id"]
-        # What another gateway was asked at the same moment has one outcome, and both tell it.
-        self._begin.wait()
-        same = self.place({"cid": "the-same-everywhere", "price": "29999", "quantity": "0.001"})
-        self.order_ids["the-same-everywhere"] = same["order_id"]
-
-    def place(self, order: dict[str, str]) -> dict[str, Any]:
-        limit = {"symbol": "BTC_USDT", "side": "Buy", "order_type": "Limit"}
-        answer: dict[str, Any] = self._http.post("/api/orders", json=limit | order).json()
-        return answer
+async def place_many(apis: list[Api]) -> dict[str, int]:
+    """Many orders through all gateways at the same time, and one through each of them. Returns ids by cid."""
+    clients = [
+        httpx.AsyncClient(base_url=api.url, headers={"Authorization": f"Bearer {api.token(USER)}"}, timeout=60)
+        for api in apis
+    ]
+    placed: dict[str, int] = {}
+    for number in range(ROUNDS):
+        first = 30_000 + number * GATEWAYS * AT_ONCE
+        answers = await asyncio.gather(
+            *[place(clients[n % GATEWAYS], f"alike-{first + n}", first + n) for n in range(GATEWAYS * AT_ONCE)]
+        )
+        placed |= {answer["cid"]: answer["order_id"] for answer in answers}
+    # What several are asked at the same moment has one outcome, and all tell it.
+    same = await asyncio.gather(*[place(client, "the-same", 29_999) for client in clients])
+    assert len({answer["order_id"] for answer in same}) == 1
+    for client in clients:
+        await client.aclose()
+    return placed | {"the-same": same[0]["order_id"]}
 
 
 def test_gateways_with_the_same_number_start_at_once_and_answer_everybody_with_what_is_theirs(
@@ -56,26 +57,15 @@ def test_gateways_with_the_same_number_start_at_once_and_answer_everybody_with_w
     with Stack(
         tmp_path, broker=broker, database=database, prefix="alike", gateways=GATEWAYS, alike=True, settings=settings
     ) as stack:
-        user = USERS[0]
         apis = [Api(url, stack.folder) for url in stack.urls]
         for api in apis:
             # All of them declared and funded at the same time.
-            balances = {one["asset"]: one["available"] for one in api.get("/api/balances", user)["balances"]}
+            balances = {one["asset"]: one["available"] for one in api.get("/api/balances", USER)["balances"]}
             assert balances == DEMO_DEPOSITS
-        begin = threading.Barrier(2 * GATEWAYS)
-        clients = [Client(api.url, api.token(user), number, begin) for number, api in enumerate(2 * apis)]
-        for client in clients:
-            client.start()
-        for client in clients:
-            client.join()
-        assert [client.mixed_up for client in clients] == [[]] * len(clients)
-        placed: dict[str, int] = {}
-        for client in clients:
-            assert client.order_ids["the-same-everywhere"] == clients[0].order_ids["the-same-everywhere"]
-            placed |= client.order_ids
-        assert len(placed) == len(set(placed.values())) == len(clients) * ORDERS + 1
+        placed = asyncio.run(place_many(apis))
+        assert len(set(placed.values())) == ROUNDS * GATEWAYS * AT_ONCE + 1
         for api in apis:
-            active = api.get("/api/orders/active", user)["orders"]
+            active = api.get("/api/orders/active", USER)["orders"]
             assert {order["cid"]: order["order_id"] for order in active} == placed
         verified = run("verify", "--config", stack.config)
         assert verified.returncode == 0, verified.stdout + verified.stderr
