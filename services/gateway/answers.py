@@ -191,6 +191,23 @@ class InstrumentsAnswer(msgspec.Struct):
     symbols: list[SymbolAnswer]
 
 
+Differing = Annotated[list[str], Meta(description="Names that not every account shard has alike: set them again.")]
+
+
+class AssetsAnswer(msgspec.Struct):
+    """All assets."""
+
+    assets: list[AssetAnswer]
+    differing: Differing
+
+
+class SymbolsAnswer(msgspec.Struct):
+    """All symbols."""
+
+    symbols: list[SymbolAnswer]
+    differing: Differing
+
+
 class UserAnswer(msgspec.Struct):
     """An account."""
 
@@ -229,6 +246,12 @@ class PolicyAnswer(msgspec.Struct):
     order_window_ms: int
     transfer_window_ms: int
     max_open_orders: int
+
+
+class CurrentPolicyAnswer(PolicyAnswer):
+    """The limits of the first account shard."""
+
+    differing: Annotated[bool, Meta(description="Whether another account shard has others: set them again.")]
 
 
 class HealthAnswer(msgspec.Struct):

@@ -27,6 +27,7 @@ from services.gateway.errors import ApiError, Code, Overloaded
 from services.gateway.gateway import Gateway
 from services.gateway.health import HealthCalls
 from services.gateway.instruments_admin import InstrumentAdminCalls
+from services.gateway.instruments_overview import InstrumentOverviewCalls
 from services.gateway.login import LoginCalls
 from services.gateway.market_data import MarketDataCalls
 from services.gateway.openapi import document
@@ -82,6 +83,7 @@ def _calls(gateway: Gateway) -> list[Call]:
         MarketDataCalls(gateway),
         UserAdminCalls(gateway),
         InstrumentAdminCalls(gateway),
+        InstrumentOverviewCalls(gateway),
         StateAdminCalls(gateway),
         HealthCalls(gateway),
     )
