@@ -20,7 +20,6 @@ from exchange_operator.resource_values import (
 )
 from services.domain.instruments import MAX_SCALE
 
-
 MAX_SYMBOLS: Final = 500
 MAX_ASSETS: Final = 100
 
