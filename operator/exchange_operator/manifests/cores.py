@@ -34,7 +34,8 @@ def stateful_set(exchange: Exchange, component: str) -> Manifest:
         container,
         pods.volumes(settings),
         affinity=pods.apart_from_twin(exchange, component),
-        topologySpreadConstraints=pods.spread(exchange, *components(exchange, name)),
+        # The standby's name also where there is none: to get one does not restart the core.
+        topologySpreadConstraints=pods.spread(exchange, name, name + STANDBY),
     )
     volume = workloads.volume_of_each(exchange, component, core.storage, core.storage_class_name)
     return workloads.stateful_set(exchange, component, core.shards, template, **volume)
