@@ -239,7 +239,8 @@ def test_deletion_jobs_bring_their_settings_and_give_up_in_time(one: Any) -> Non
     exchange = example("minimal")
     config_map, job = one(exchange)
     made = of(exchange)
-    assert ("ConfigMap", config_map["metadata"]["name"]) in made
+    assert made["ConfigMap", config_map["metadata"]["name"]] == config_map
+    assert APPLIED in job["metadata"]["annotations"]
     assert ("Job", job["metadata"]["name"]) not in made
     mounted = [volume["configMap"]["name"] for volume in job["spec"]["template"]["spec"]["volumes"][:1]]
     assert mounted == [config_map["metadata"]["name"]]

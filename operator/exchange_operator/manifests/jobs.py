@@ -10,7 +10,7 @@ from typing import Final
 from exchange_operator.manifests import pods
 from exchange_operator.manifests.quantities import resources
 from exchange_operator.manifests.settings import settings_of
-from exchange_operator.names import Manifest, fingerprint, manifest, object_name
+from exchange_operator.names import Manifest, fingerprint, manifest, object_name, stamped
 from exchange_operator.resource import Exchange, Resources
 
 TOPICS: Final = "topics"
@@ -32,15 +32,15 @@ def apply_schema(exchange: Exchange) -> Manifest:
 
 
 def delete_topics(exchange: Exchange) -> tuple[Manifest, Manifest]:
-    """The settings of a Job that deletes the topics, and the Job."""
+    """The settings of a Job that deletes the topics, and the Job, as they are to be applied."""
     job = _job(exchange, TOPICS, ["topics", "delete", "--yes"], _DELETE_SECONDS, f"{TOPICS}-delete")
-    return settings_of(exchange, TOPICS).config_map, job
+    return stamped(settings_of(exchange, TOPICS).config_map), stamped(job)
 
 
 def drop_schema(exchange: Exchange) -> tuple[Manifest, Manifest]:
-    """The settings of a Job that drops the keyspace, and the Job."""
+    """The settings of a Job that drops the keyspace, and the Job, as they are to be applied."""
     job = _job(exchange, SCHEMA, ["schema", "drop", "--yes"], _DELETE_SECONDS, f"{SCHEMA}-drop")
-    return settings_of(exchange, SCHEMA).config_map, job
+    return stamped(settings_of(exchange, SCHEMA).config_map), stamped(job)
 
 
 def _job(exchange: Exchange, component: str, arguments: Sequence[str], seconds: int, name: str = "") -> Manifest:

@@ -8,10 +8,10 @@ from typing import Final
 from exchange_operator.names import Manifest
 from exchange_operator.resource import Resources
 
-_DECIMAL: Final = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
-_NANO: Final = 10**9
+_DECIMAL: Final = ("m", "", "k", "M", "G", "T", "P", "E")
+_MILLI: Final = 1000
 _BINARY: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-_FACTORS: Final = {suffix: Fraction(1000**power, _NANO) for power, suffix in enumerate(_DECIMAL)} | {
+_FACTORS: Final = {suffix: Fraction(1000**power, _MILLI) for power, suffix in enumerate(_DECIMAL)} | {
     suffix: Fraction(1024**power) for power, suffix in enumerate(_BINARY) if suffix
 }
 _HEADROOM: Final = 2
@@ -26,11 +26,14 @@ def amount(quantity: str) -> Fraction:
 
 
 def canonical(quantity: str) -> str:
-    """The same as the API server writes it: 1000m is 1, 0.5 is 500m, 1024Mi is 1Gi, 1.5Gi is 1536Mi."""
+    """The same as the API server writes it: 1000m is 1, 0.5 is 500m, 1024Mi is 1Gi, 1.5Gi is 1536Mi.
+
+    A fraction of a thousandth counts as a whole one, there as here.
+    """
     value = amount(quantity)
     if quantity.endswith("i") and value >= 1024 and value.denominator == 1:
         return _shortest(int(value), 1024, _BINARY)
-    return _shortest(ceil(value * _NANO), 1000, _DECIMAL) if value else "0"
+    return _shortest(ceil(value * _MILLI), 1000, _DECIMAL) if value else "0"
 
 
 def _shortest(number: int, base: int, suffixes: tuple[str, ...]) -> str:
