@@ -1,0 +1,3 @@
+module exchange.test/programs
+
+go 1.24.0
