@@ -1,6 +1,7 @@
 """The settings files that the operator makes are those that the services read."""
 
 import asyncio
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -39,26 +40,32 @@ _SECTIONS = {field.encode_name for field in msgspec.structs.fields(Settings)} - 
 """Those that go to the running exchange through its API are none of them."""
 
 
-def _text(exchange: Exchange, template: Manifest) -> str:
-    """What the settings file of a pod holds."""
-    name = template["spec"]["volumes"][0]["configMap"]["name"]
-    return str(of(exchange)["ConfigMap", name]["data"]["exchange.yaml"])
+class Pods:
+    """The components of an exchange, and what their processes read. folder: for files."""
 
+    def __init__(self, exchange: Exchange, folder: Path) -> None:
+        self.templates = components(exchange)
+        self._made = of(exchange)
+        self._path = folder / "exchange.yaml"
 
-def _load(exchange: Exchange, component: str, folder: Path) -> Settings:
-    """What that component's process reads; its variables have values of their own."""
-    template = components(exchange)[component]
-    variables = {one["name"]: one.get("value", _SECRET) for one in environment(template)}
-    path = folder / "exchange.yaml"
-    path.write_text(_text(exchange, template))
-    return load_settings(path, {name: value for name, value in variables.items() if "__" in name})
+    def text(self, component: str) -> str:
+        """What the settings file holds."""
+        name = self.templates[component]["spec"]["volumes"][0]["configMap"]["name"]
+        return str(self._made["ConfigMap", name]["data"]["exchange.yaml"])
+
+    def load(self, component: str) -> Settings:
+        """What the process makes of it; variables that come from Secrets have a value of their own."""
+        variables = {one["name"]: one.get("value", _SECRET) for one in environment(self.templates[component])}
+        self._path.write_text(self.text(component))
+        return load_settings(self._path, {name: value for name, value in variables.items() if "__" in name})
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_settings_of_all_components_load(exchange: Exchange, tmp_path: Path) -> None:
-    for component in components(exchange):
-        settings = _load(exchange, component, tmp_path)
-        assert set(yaml.safe_load(_text(exchange, components(exchange)[component]))) <= _SECTIONS
+    pods = Pods(exchange, tmp_path)
+    for component in pods.templates:
+        settings = pods.load(component)
+        assert set(yaml.safe_load(pods.text(component))) <= _SECTIONS
         assert settings.broker.topic_prefix or component == "schema"
         if component not in ("schema", "topics"):
             assert settings.ubscore.shards == exchange.spec.ubscore.shards
@@ -66,19 +73,17 @@ def test_settings_of_all_components_load(exchange: Exchange, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
-def test_settings_hold_nothing_secret(exchange: Exchange) -> None:
-    for template in components(exchange).values():
-        assert not [
-            line for line in _text(exchange, template).splitlines() if "password:" in line or "username" in line
-        ]
+def test_settings_hold_nothing_secret(exchange: Exchange, tmp_path: Path) -> None:
+    pods = Pods(exchange, tmp_path)
+    for component in pods.templates:
+        assert not re.findall("password:|username:", pods.text(component))
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
-def test_files_that_settings_name_are_mounted(exchange: Exchange) -> None:
-    for template in components(exchange).values():
-        mounted = _mounted(template)
-        named = set(_files(yaml.safe_load(_text(exchange, template))))
-        assert named == mounted
+def test_files_that_settings_name_are_mounted(exchange: Exchange, tmp_path: Path) -> None:
+    pods = Pods(exchange, tmp_path)
+    for component, template in pods.templates.items():
+        assert set(_files(yaml.safe_load(pods.text(component)))) == _mounted(template)
 
 
 def _files(value: Any, key: str = "") -> list[str]:
@@ -102,7 +107,7 @@ def _mounted(template: Manifest) -> set[str]:
 
 
 def test_external_brokers_and_database_are_reached_as_the_resource_says(tmp_path: Path) -> None:
-    settings = _load(example("production"), "gateway", tmp_path)
+    settings = Pods(example("production"), tmp_path).load("gateway")
     broker, database = settings.broker, settings.database
     assert broker.bootstrap_servers[0] == "redpanda-0.redpanda.example.com:9093"
     assert broker.topic_prefix == "main."
@@ -118,7 +123,7 @@ def test_client_certificates_are_both_files_of_their_secret(tmp_path: Path) -> N
     tls = {"clientSecretRef": {"name": "client"}}
     spec = merged(smallest(), {"redpanda": {"external": {"bootstrapServers": ["a:1"], "tls": tls}}})
     del spec["redpanda"]["managed"]
-    settings = _load(exchange_of(spec), "ubscore", tmp_path).broker
+    settings = Pods(exchange_of(spec), tmp_path).load("ubscore").broker
     assert (settings.tls.enabled, settings.tls.ca_file) == (True, "")
     assert settings.tls.cert_file == "/etc/exchange-secrets/broker/tls.crt"
     assert settings.tls.key_file == "/etc/exchange-secrets/broker/tls.key"
@@ -129,11 +134,11 @@ def test_tls_that_is_off_names_no_files(tmp_path: Path) -> None:
     tls = {"enabled": False, "caSecretRef": {"name": "ca", "key": "ca.crt"}}
     spec = merged(smallest(), {"redpanda": {"external": {"bootstrapServers": ["a:1"], "tls": tls}}})
     del spec["redpanda"]["managed"]
-    assert kafka_settings(_load(exchange_of(spec), "ubscore", tmp_path)).tls is None
+    assert kafka_settings(Pods(exchange_of(spec), tmp_path).load("ubscore")).tls is None
 
 
 def test_managed_brokers_and_database_are_reached_by_names_that_stay(tmp_path: Path) -> None:
-    settings = _load(everything(), "gateway", tmp_path)
+    settings = Pods(everything(), tmp_path).load("gateway")
     assert kafka_settings(settings).bootstrap_servers[2] == "demo-redpanda-2.demo-redpanda.trading.svc:9092"
     hosts = tuple(f"demo-scylla-{index}.trading.svc" for index in range(3))
     assert cql_settings(settings).contact_points == hosts
@@ -144,12 +149,12 @@ def test_managed_brokers_and_database_are_reached_by_names_that_stay(tmp_path: P
 @pytest.mark.parametrize(("replicas", "copies"), [(1, 1), (2, 1), (3, 3), (5, 3)])
 def test_managed_topics_have_an_odd_number_of_copies(replicas: int, copies: int, tmp_path: Path) -> None:
     spec = merged(smallest(), {"redpanda": {"managed": {"replicas": replicas}}})
-    assert topic_settings(_load(exchange_of(spec), "topics", tmp_path)).replication == copies
+    assert topic_settings(Pods(exchange_of(spec), tmp_path).load("topics")).replication == copies
 
 
 def test_cores_are_found_where_their_pods_are(tmp_path: Path) -> None:
     exchange = everything()
-    addresses = core_addresses(_load(exchange, "gateway", tmp_path))
+    addresses = core_addresses(Pods(exchange, tmp_path).load("gateway"))
     assert len(addresses) == 128
     assert addresses["ubscore-63"] == [
         "http://demo-ubscore-63.demo-ubscore.trading.svc:3100",
@@ -163,16 +168,17 @@ def test_cores_are_found_where_their_pods_are(tmp_path: Path) -> None:
 def test_topics_keep_frames_for_as_long_as_backups_need_them(tmp_path: Path) -> None:
     day_ms = 86_400_000
     spec = smallest() | {"redpanda": {"managed": {}, "retention": "1d"}, "backup": {"target": "s3://b/c"}}
-    hourly = topic_settings(_load(exchange_of(spec), "topics", tmp_path))
+    hourly = topic_settings(Pods(exchange_of(spec), tmp_path).load("topics"))
     assert hourly.retention_ms == 3 * day_ms + 2 * 3_600_000
     daily = spec | {"backup": {"target": "s3://b/c", "interval": "24h"}}
-    assert topic_settings(_load(exchange_of(daily), "topics", tmp_path)).retention_ms == 5 * day_ms
+    assert topic_settings(Pods(exchange_of(daily), tmp_path).load("topics")).retention_ms == 5 * day_ms
 
 
 def test_what_concerns_one_component_is_not_in_the_settings_of_others(tmp_path: Path) -> None:
+    pods = Pods(example("production"), tmp_path)
+
     def sections(component: str) -> set[str]:
-        template = components(example("production"))[component]
-        return set(yaml.safe_load(_text(example("production"), template)))
+        return set(yaml.safe_load(pods.text(component)))
 
     assert sections("schema") == {"database"}
     assert sections("topics") == {"broker", "ubscore", "matcher", "journal", "backup"}
@@ -196,7 +202,7 @@ def test_a_standby_reads_what_its_core_reads() -> None:
 
 
 def test_gateway_limits_are_those_of_the_resource(tmp_path: Path) -> None:
-    limits = _load(example("production"), "gateway", tmp_path).gateway.rate_limits
+    limits = Pods(example("production"), tmp_path).load("gateway").gateway.rate_limits
     assert (limits.caller.per_second, limits.caller.burst) == (1000, 2000)
     assert (limits.anonymous.per_second, limits.anonymous.burst) == (100, 500)
 
@@ -206,9 +212,10 @@ def test_gateway_limits_are_those_of_the_resource(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
 def test_ports_of_pods_are_those_on_which_the_processes_listen(exchange: Exchange, tmp_path: Path) -> None:
-    for component, template in components(exchange).items():
+    pods = Pods(exchange, tmp_path)
+    for component, template in pods.templates.items():
         ports = {port["name"]: port["containerPort"] for port in container(template).get("ports", [])}
-        settings = _load(exchange, component, tmp_path)
+        settings = pods.load(component)
         if component in ("topics", "schema", "backup"):
             assert ports == {}
             continue
