@@ -5,4 +5,6 @@ books     an auditor that works out every balance by itself
 scene     what all chapters share: placing, cancelling, moving funds, and checking each of it
 chapters  what happens; review: queries, ledgers, sums and logs afterwards
 story     the order of it all
+
+smoke     a test of its own, for exchanges that others trade on: `exchange smoke`; smoke_price: at which price
 """

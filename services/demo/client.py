@@ -22,6 +22,10 @@ class StoryError(ExchangeError):
     """Something is not as it must be."""
 
 
+class Silence(StoryError):
+    """There was no answer of the exchange."""
+
+
 class Refusal(Exception):
     """An answer that is not a success. body: its code, msg and the rest."""
 
@@ -33,13 +37,13 @@ class Refusal(Exception):
         self.reject: str = body.get("reject", "")
 
 
-class Api:
-    """One exchange, with the keys that its data folder holds. `who` is a user id, or 0 for the administrator."""
+class Client:
+    """One exchange, called by those who have logged in. hint: what to do when it does not answer."""
 
-    def __init__(self, url: str, data_dir: Path) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30.0)
+    def __init__(self, url: str, hint: str) -> None:
         self.url = url
-        self._keys = _read_keys(data_dir)
+        self._http = httpx.Client(base_url=url, timeout=30.0)
+        self._hint = hint
         self._tokens: dict[int, str] = {}
 
     def close(self) -> None:
@@ -57,11 +61,15 @@ class Api:
         headers = {} if who is None else {"Authorization": f"Bearer {self.token(who)}"}
         try:
             response = self._http.request(method, path, params=query, json=body, headers=headers)
-        except httpx.HTTPError as error:
-            raise StoryError(f"{self.url} does not answer ({error}): is the exchange running? `make run`") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Silence(f"{self.url} does not answer ({error}): {self._hint}") from error
+        try:
+            answer = response.json()
+        except ValueError as error:
+            raise Silence(f"{self.url} answers {response.status_code} with what is no JSON: {self._hint}") from error
         if response.is_success:
-            return response.json()
-        raise Refusal(response.status_code, response.json())
+            return answer
+        raise Refusal(response.status_code, answer)
 
     def pages(self, path: str, member: str, cursor: str, who: int, **query: Any) -> Iterator[Any]:
         """All rows of a paged answer, newest first. cursor: the query's parameter that takes `next`."""
@@ -82,7 +90,19 @@ class Api:
         return token
 
     def token(self, who: int) -> str:
-        """The bearer token of `who`."""
+        """The bearer token of somebody who has logged in."""
+        return self._tokens[who]
+
+
+class Api(Client):
+    """One exchange, with the keys that its data folder holds. `who` is a user id, or 0 for the administrator."""
+
+    def __init__(self, url: str, data_dir: Path) -> None:
+        super().__init__(url, "is the exchange running? `make run`")
+        self._keys = _read_keys(data_dir)
+
+    def token(self, who: int) -> str:
+        """The bearer token of `who`, who logs in when that was not done."""
         known = self._tokens.get(who)
         return known or self.log_in(who, self._keys["admin"] if who == 0 else self._keys["users"][str(who)])
 
