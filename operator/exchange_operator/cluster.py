@@ -7,7 +7,7 @@ to be made and is there is made, and an object that another of its name has repl
 import base64
 import binascii
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Literal, assert_never
@@ -19,13 +19,15 @@ from exchange_operator.actions import Action, Apply, CreateKeys, Delete, DeleteP
 from exchange_operator.kubernetes_api import KINDS, ClusterError, Conflict, KubernetesApi, NotFound, Refused
 from exchange_operator.manifests import Capabilities
 from exchange_operator.names import MANAGER, Key, Manifest, key_of, keys_name, labels, selector
-from exchange_operator.resource import KIND, Exchange
+from exchange_operator.resource import GROUP, KIND, Exchange
+from services.domain.errors import ConfigError
 from services.runtime.credentials import CREDENTIALS_FILE, ApiCredentials, Credentials, new_files
 
 CAPABILITIES_SECONDS: Final = 60.0
 """For how long it is remembered which kinds the cluster knows."""
 MANAGED_BY: Final = f"app.kubernetes.io/managed-by={MANAGER}"
 
+_PEERINGS: Final = {kind: api.Kind("kopf.dev/v1", f"{kind.lower()}s") for kind in ("KopfPeering", "ClusterKopfPeering")}
 _OBSERVED: Final = (
     "ConfigMap",
     "CronJob",
@@ -52,6 +54,22 @@ class Cluster:
         self._clock = clock
         self._capabilities = Capabilities()
         self._capabilities_until = float("-inf")
+
+    def require(self, namespaces: Sequence[str], peering: str) -> None:
+        """Look that the cluster is prepared: it knows Exchanges, and has the peering objects, if there is peering.
+
+        namespaces: those that are watched, or none for all. Raises ConfigError when something is missing.
+        """
+        if not self._serves(KIND):
+            raise ConfigError(f"the cluster does not know {KINDS[KIND].plural}.{GROUP}: install the chart with its CRD")
+        for namespace in (namespaces or ("",)) if peering else ():
+            where, kind = (f" in namespace {namespace}", "KopfPeering") if namespace else ("", "ClusterKopfPeering")
+            try:
+                self._api.get(_PEERINGS[kind].path(namespace, peering), f"{kind} {peering}{where}", api.METADATA_ONLY)
+            except NotFound as error:
+                raise ConfigError(
+                    f"there is no {kind} {peering}{where}: make one, as the chart does, or run with --standalone"
+                ) from error
 
     # Reading
 

@@ -62,10 +62,10 @@ class Kind(NamedTuple):
     plural: str
 
     def path(self, namespace: str, name: str = "", subresource: str = "") -> str:
-        """Of one object, or of all in the namespace."""
+        """Of one object, or of all in the namespace. namespace: empty for what belongs to none."""
         prefix = "api" if "/" not in self.api_version else "apis"
-        parts = ("", prefix, self.api_version, "namespaces", namespace, self.plural, name, subresource)
-        return "/".join(parts).rstrip("/")
+        where = ("namespaces", namespace) if namespace else ()
+        return "/".join(("", prefix, self.api_version, *where, self.plural, name, subresource)).rstrip("/")
 
 
 KINDS: Final[Mapping[str, Kind]] = {
