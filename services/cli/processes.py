@@ -26,6 +26,9 @@ Shard = Annotated[int, typer.Option(envvar="SHARD", min=0, help="Which shard, fr
 Member = Annotated[
     int, typer.Option("--shard", envvar="SHARD", min=0, help="Its number among its kind; no two have the same.")
 ]
+Gateway = Annotated[
+    int, typer.Option("--shard", envvar="SHARD", min=0, help="A number for its logs; several may have the same.")
+]
 DataDir = Annotated[Path, typer.Option(envvar="DATA_DIR", help="Folder for journals and snapshots; made when missing.")]
 Standby = Annotated[
     bool, typer.Option("--standby", envvar="STANDBY", help="Follow the active one, and speak when it is silent.")
@@ -33,7 +36,7 @@ Standby = Annotated[
 
 
 def gateway(
-    shard: Member = 0,
+    shard: Gateway = 0,
     config: Config = None,
     host: Annotated[str | None, typer.Option(show_default="127.0.0.1", help="Address of the REST API.")] = None,
     port: Annotated[int | None, typer.Option(show_default="3001", help="And its port; 0: any free one.")] = None,
