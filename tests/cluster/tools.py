@@ -40,7 +40,6 @@ _NODE_PACKAGES: Final = (
     "iptables",
     "conntrack",
     "iproute2",
-    "ethtool",
     "kmod",
 )
 _SMALL: Final = "-s -w"
