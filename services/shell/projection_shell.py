@@ -231,8 +231,8 @@ class ProjectionShell(Generic[B]):
     async def _check_store(self) -> None:
         """Raises InvariantError when the store has lost what it had acknowledged: somebody put back an older backup.
 
-        Writing on would leave a hole that no restart ever fills. Asked before every batch, because a store may be put
-        back between two of them without anybody here noticing.
+        Writing on would leave a hole that no restart ever fills. Asked before every try to write a batch, because a
+        store may be put back between two of them without anybody here noticing.
         """
         progress = await self._store.progress(self.reader, self.partition)
         self._checked_at = asyncio.get_running_loop().time()
@@ -248,8 +248,7 @@ class ProjectionShell(Generic[B]):
         return await self._projection.finish(ProgressRow(self.reader, *self.partition, self._offset, sequences))
 
     async def _write(self, batch: B) -> None:
-        await self._insist(self._check_store)
-        await self._insist(lambda: self._projection.write(batch))
+        await self._insist(lambda: self._write_checked(batch))
         self.next_offset = batch.progress.next_offset
         self.written_batches += 1
         self.written_rows += sum(len(rows) for rows in batch[:-1])
@@ -257,6 +256,11 @@ class ProjectionShell(Generic[B]):
             self._done(self.partition, self.next_offset)
         if self._on_written is not None:
             self._on_written(batch)
+
+    async def _write_checked(self, batch: B) -> None:
+        """One try. A store that was away may have been put back meanwhile, so each try asks first."""
+        await self._check_store()
+        await self._projection.write(batch)
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until the store answers, waiting longer and longer. Raises StoreUnavailable only when stopping."""

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.adapters.ports import Append
-from services.domain.errors import GapError, InvariantError, LogError, StoreError
+from services.domain.errors import GapError, InvariantError, LogError, StoreError, StoreUnavailable
 from services.domain.messages import encode_frame
 from services.domain.orders import OrderStatus
 from services.domain.rows import ProgressRow
@@ -396,6 +396,35 @@ async def test_store_that_was_set_back_stops_and_a_restart_fills_it_again():
     with pytest.raises(InvariantError, match=r"the store has the effects of balance.events/0 up to offset 0"):
         await asyncio.wait_for(task, 5)
     assert (await found_tables(store))["balance_ledger"] == []
+    await run_to_end(shells_of(log, store, HastyClock()), log)
+    assert await found_tables(store) == expected_tables(events, [])
+
+
+@run_async
+async def test_store_that_goes_away_during_a_write_and_comes_back_older_gets_no_hole():
+    """What a database does that is killed, put back, and started again: the batch that was under way is tried again."""
+
+    class SetBack(MemoryStore):
+        armed = False
+
+        async def write_settlement(self, batch: Any) -> None:
+            if self.armed:
+                super().__init__()
+                self.armed = False
+                raise StoreUnavailable("connection lost")
+            await super().write_settlement(batch)
+
+    events = balance_events(STORY)
+    log, store = MemoryLog(), SetBack()
+    await log.say(EVENTS, "ubscore-0", 1, events[:4])
+    shell = settlement_shell(0, log, store, HastyClock())
+    task = asyncio.create_task(shell.run())
+    while shell.next_offset < 1:
+        await settle(1)
+    store.armed = True
+    await log.say(EVENTS, "ubscore-0", 5, events[4:])
+    with pytest.raises(InvariantError, match="it was set back"):
+        await asyncio.wait_for(task, 5)
     await run_to_end(shells_of(log, store, HastyClock()), log)
     assert await found_tables(store) == expected_tables(events, [])
 
