@@ -1,6 +1,6 @@
 # The exchange on this machine, in one command each. Needs make and Python 3.11 or newer, nothing else;
-# the tests also need Java 17 and Maven for a real broker, and Go 1.25 for a real S3 server, which they install by
-# themselves as root on Debian (Go only on Debian 13: what 12 has is too old).
+# the tests also need Java 17 and Maven for a real broker, and Go 1.25 for a real S3 server and the programs of Kubernetes,
+# which they install by themselves as root on Debian (Go only on Debian 13: what 12 has is too old). `test-cluster` needs root.
 
 VENV     := .venv
 BIN      := $(VENV)/bin
@@ -14,10 +14,10 @@ PYTHON   ?=
 PYTEST   ?= -n auto --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down demo test lint bench clean
+.PHONY: help run up down demo test test-cluster lint bench clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.installed ## Start the exchange with demo assets and users on HOST:PORT (127.0.0.1:3001), data in DATA_DIR (./data)
 	@exec $(BIN)/exchange local --demo --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
@@ -34,6 +34,10 @@ demo: $(VENV)/.installed ## Play the whole story against the exchange that `make
 
 test: lint ## Check everything: style, types, layers, unit, contract, simulation and end-to-end tests
 	$(BIN)/pytest $(PYTEST)
+
+test-cluster: $(VENV)/.installed-dev ## Check the operator, chart and image on a real Kubernetes node, which it starts on this machine; as root
+	$(BIN)/python -m tests.cluster.tools
+	$(BIN)/pytest tests/cluster -n 0 -v -s
 
 lint: $(VENV)/.installed-dev ## The part of `make test` that runs nothing
 	$(BIN)/ruff check .
