@@ -28,9 +28,9 @@ def load_settings(
             tree = put(tree, key.split("."), Item(value, f"command line {_option(key)}"))
     reader = Reader()
     settings = reader.struct(Settings, tree)
-    mistakes = reader.mistakes
+    mistakes = list(reader.mistakes)
     if settings is not None:
-        mistakes = _check_assets(settings, tree) or _check_symbols(settings, tree)
+        mistakes += _check_assets(settings, tree) or _check_symbols(settings, tree)
         mistakes += _check_replicas(settings, tree) + _check_addresses(settings, tree)
     if settings is None or mistakes:
         raise ConfigError("\n".join(mistakes))

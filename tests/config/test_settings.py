@@ -114,6 +114,12 @@ def test_settings_command_line_mistake_names_the_option() -> None:
         load_settings(command_line={"server.port": 70000})
 
 
+def test_settings_section_that_nobody_knows_is_refused_when_it_is_the_only_mistake(tmp_path: Path) -> None:
+    assert mistake(tmp_path, "assetz: []\n").startswith(
+        "exchange.yaml:1: key `assetz` is unknown: did you mean `assets`?"
+    )
+
+
 def test_settings_unquoted_decimal_names_line_key_and_wish(tmp_path: Path) -> None:
     got = mistake(tmp_path, GOOD.replace('tickSize: "0.01"', "tickSize: 3"))
     assert got == 'exchange.yaml:18: key `symbols[0].tickSize`: wants a decimal text such as "0.01", got 3'
