@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
+from cassandra.cluster import NoHostAvailable
 from cassandra.query import BatchStatement, BatchType
 
 from services.adapters.cql_batches import Batch
@@ -65,6 +66,7 @@ class CqlSession:
         self._session = session
         self._answers = _Answers(asyncio.get_running_loop())
         self._slots = asyncio.Semaphore(settings.max_writes)
+        self._nobody_since: float | None = None
         self._prepared: dict[str, Any] = {}
         self._row_statements: dict[tuple[str, bool], bytes] = {}
 
@@ -83,6 +85,12 @@ class CqlSession:
             if cluster is not None:
                 await asyncio.to_thread(cluster.shutdown)
             raise store_error(error, f"cannot connect to {', '.join(settings.contact_points)}") from error
+
+    @property
+    def nobody_for_s(self) -> float:
+        """For how long no host that it knows has been there to be asked; 0 while there is one."""
+        since = self._nobody_since
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
 
     async def close(self) -> None:
         """Let go of every connection. What is under way may take effect or not."""
@@ -169,7 +177,7 @@ class CqlSession:
         try:
             request = self._session.execute_async(statement, paging_state=paging_state)
         except Exception as error:
-            raise store_error(error, "a request") from error
+            raise self._failed(error, "a request") from error
         request.add_callbacks(
             lambda rows: put(future, (rows or [], request._paging_state), None),
             lambda error: put(future, None, error),
@@ -177,7 +185,8 @@ class CqlSession:
         try:
             found: tuple[Rows, bytes | None] = await future
         except Exception as error:
-            raise store_error(error, "a request") from error
+            raise self._failed(error, "a request") from error
+        self._nobody_since = None
         return found
 
     async def _prepare(self, text: str) -> Any:
@@ -189,6 +198,13 @@ class CqlSession:
 
     async def _in_thread(self, call: Any, doing: str) -> Any:
         try:
-            return await asyncio.to_thread(call)
+            found = await asyncio.to_thread(call)
         except Exception as error:
-            raise store_error(error, doing) from error
+            raise self._failed(error, doing) from error
+        self._nobody_since = None
+        return found
+
+    def _failed(self, error: Exception, doing: str) -> StoreError:
+        if isinstance(error, NoHostAvailable) and self._nobody_since is None:
+            self._nobody_since = asyncio.get_running_loop().time()
+        return store_error(error, doing)

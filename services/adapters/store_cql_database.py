@@ -11,6 +11,8 @@ from services.adapters.schema_cql import migration_status, migrations
 from services.domain.errors import StoreError, StoreUnavailable
 
 VIEW: Final = "user_balances_by_user"
+LOST_AFTER_S: Final = 10.0
+"""After that long without any host, their names are looked up anew: a pod that starts again has another address."""
 _BASE: Final = "balance_ledger"
 
 
@@ -21,6 +23,10 @@ class CqlDatabase:
         self._settings = settings
         self._session: CqlSession | None = None
         self._opening: asyncio.Task[CqlSession] | None = None
+        self._tried_at = 0.0
+        self._wrong: BaseException | None = None
+        """Why the database that was found instead of the lost one cannot be it."""
+        self._closing: set[asyncio.Task[None]] = set()
         self._queries = 0
         self._closed = False
 
@@ -35,24 +41,53 @@ class CqlDatabase:
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)
         if self._session is not None:
-            await self._session.close()
+            self._let_go(self._session)
             self._session = None
+        await asyncio.gather(*self._closing)
 
     async def _connected(self) -> CqlSession:
-        """The session. Who asks while it is being opened waits for the same one, and fails with it."""
+        """The session. Who asks while the first one is being opened waits for it, and fails with it."""
         if self._session is not None:
+            self._look_for_lost(self._session)
             return self._session
         if self._closed:
             raise StoreError(f"the store in keyspace {self._settings.keyspace} is closed")
-        if self._opening is None:
-            self._opening = asyncio.create_task(_open(self._settings))
-            self._opening.add_done_callback(self._opened)
-        return await asyncio.shield(self._opening)
+        return await asyncio.shield(self._opening or self._open())
+
+    def _look_for_lost(self, session: CqlSession) -> None:
+        """The driver asks the addresses that it knows, for ever; beside it, begin anew from the hosts' names."""
+        if self._wrong is not None:
+            wrong, self._wrong = self._wrong, None
+            raise wrong
+        tried_for_s = asyncio.get_running_loop().time() - self._tried_at
+        if self._opening is None and min(session.nobody_for_s, tried_for_s) > LOST_AFTER_S:
+            self._open()
+
+    def _open(self) -> asyncio.Task[CqlSession]:
+        self._opening = asyncio.create_task(_open(self._settings))
+        self._opening.add_done_callback(self._opened)
+        return self._opening
 
     def _opened(self, opening: asyncio.Task[CqlSession]) -> None:
         self._opening = None
-        if not opening.cancelled() and opening.exception() is None:
-            self._session = opening.result()
+        self._tried_at = asyncio.get_running_loop().time()
+        if opening.cancelled():
+            return
+        lost, error = self._session, opening.exception()
+        if error is None:
+            found = opening.result()
+            if lost is not None:
+                # It may be back meanwhile, with requests under way.
+                found, lost = (found, lost) if lost.nobody_for_s else (lost, found)
+                self._let_go(lost)
+            self._session = found
+        elif lost is not None and not isinstance(error, StoreUnavailable):
+            self._wrong = error
+
+    def _let_go(self, session: CqlSession) -> None:
+        closing = asyncio.create_task(session.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     @asynccontextmanager
     async def _querying(self) -> AsyncIterator[CqlSession]:

@@ -145,6 +145,12 @@ class Database(JavaServer):
         # JSON is YAML.
         self._file.write_text(json.dumps(configuration))
 
+    def move(self, host: str) -> None:
+        """Answer clients on another address from the next start on, as a pod does that is started again."""
+        self.host, self.address = host, f"{host}:{self.port}"
+        configuration = json.loads(self._file.read_text()) | {"rpc_address": host}
+        self._file.write_text(json.dumps(configuration))
+
     def _security(self, keystore: Path) -> dict[str, Any]:
         certificate, key = self_signed()
         self.certificate.write_bytes(certificate)
