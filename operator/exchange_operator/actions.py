@@ -65,8 +65,8 @@ Action = Apply | Delete | DeletePod | CreateKeys | GrowVolume
 class Plan(NamedTuple):
     """What to do now, in this order.
 
-    waiting_for: the first stage that is not as wanted, or empty: nothing behind it is changed.
-    reason: why, in a sentence; empty when all is as wanted.
+    waiting_for: the stage that is not ready, or is being changed, or `plan.FOUNDATION`: nothing behind it is changed.
+    reason: why, in a sentence. Both are empty when all is as wanted.
     """
 
     actions: tuple[Action, ...]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from exchange_operator.names import APPLIED, Manifest
+from exchange_operator.names import Manifest
 from exchange_operator.resource import KIND
 
 _IDENTITY: Final = ("app.kubernetes.io/instance", "app.kubernetes.io/name", "app.kubernetes.io/managed-by")
@@ -35,11 +35,9 @@ def identity(wanted: Manifest) -> Mapping[str, str]:
     return {key: value for key, value in _labels(wanted).items() if key in _IDENTITY}
 
 
-def was_applied(live: Manifest) -> bool:
-    """Whether we wrote it, and no controller made it from what we wrote."""
-    controller = _controller(live)
-    by_exchange = not controller or controller["kind"] == KIND
-    return by_exchange and APPLIED in (live["metadata"].get("annotations") or {})
+def is_made_by_exchange(live: Manifest) -> bool:
+    """Whether an Exchange owns it, and not a controller that made it from what we wrote."""
+    return _controller(live).get("kind") == KIND
 
 
 def is_going(live: Manifest) -> bool:

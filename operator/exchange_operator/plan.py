@@ -3,11 +3,11 @@
 Nothing is remembered from pass to pass: killed at any point, the operator goes on from what it finds.
 
 - The foundation (what starts no process) is kept as wanted at all times.
-- Workloads follow stage by stage. Nothing of a stage is made or changed before all stages in front of it are as wanted
-  and ready: a version that does not get well stops there, and all behind it go on with what they have.
-- Within a stage, what is missing is made at once, and what is not ready is changed at once, as there is nothing to
-  lose. What is ready is changed only while all the others are: a standby before the process for which it stands by.
-- Whatever is no longer wanted goes: at once, or, when pods may lean on it, after everything has converged.
+- Workloads and Jobs follow one after the other, in the order of the stages. None is made or changed before all in front
+  of it are ready: a version that does not get well stops there, and all behind it go on with what they have.
+- What is down is repaired before what is ready is changed, as there is nothing to lose: a standby is not taken away
+  while it does the work, and who takes a bad version back has the victim back first.
+- What is no longer wanted goes: at once, or, when pods may lean on it, after all has converged.
   Volumes and keys never go.
 """
 
@@ -20,8 +20,8 @@ from exchange_operator.actions import Action, Apply, CreateKeys, Delete, DeleteP
 from exchange_operator.drift import missing_from, quantity
 from exchange_operator.manifests import Desired
 from exchange_operator.names import APPLIED, Key, Manifest, key_of, keys_name
-from exchange_operator.ownership import is_going, not_ours, was_applied
-from exchange_operator.readiness import Readiness, condition, is_looked_at, pod_readiness, pods_of, readiness
+from exchange_operator.ownership import is_going, is_made_by_exchange, not_ours
+from exchange_operator.readiness import Readiness, condition, count, is_looked_at, pod_readiness, pods_of, readiness
 from exchange_operator.resource import Exchange
 
 __all__ = ["Action", "Apply", "CreateKeys", "Delete", "DeletePod", "GrowVolume", "Observed", "Plan", "plan"]
@@ -31,6 +31,9 @@ FOUNDATION: Final = "foundation"
 
 FAILED_JOB_RESTS: Final = timedelta(seconds=60)
 """For how long a failed Job can be looked at before it is run again."""
+
+STARTS_WITHIN: Final = timedelta(minutes=5)
+"""After that, what is not ready no longer keeps those in front of it from being changed."""
 
 _MAX_PATHS: Final = 3
 _NEVER_DELETED: Final = frozenset({"PersistentVolumeClaim", "Secret"})
@@ -48,34 +51,26 @@ _IMMUTABLE: Final[Mapping[str, tuple[str, ...]]] = {
 class _Look(NamedTuple):
     """At one workload or Job.
 
-    todo: what makes it as wanted; none when it is, or when it cannot be had.
-    free: whether that needs no turn, because there is nothing to lose.
+    todo: what makes it as wanted; nothing when it is, or when that is out of reach.
+    down: whether there is nothing to lose by it. starting: whether it may get ready by waiting a little.
     """
 
+    stage: str
     todo: tuple[Action, ...]
     ready: Readiness
-    free: bool = False
-
-    @property
-    def is_settled(self) -> bool:
-        return self.ready.ready and not self.todo
+    down: bool = False
+    starting: bool = False
 
 
 def plan(exchange: Exchange, desired: Desired, observed: Observed, now: datetime) -> Plan:
     """What to do now; nothing when all is as desired."""
     blocked = _foreign_foundation(desired, observed)
-    always = (
-        *_keys(exchange, observed),
-        *_foundation(desired, observed),
-        *_removals(desired, observed),
-        *_growth(desired, observed),
-    )
-    if blocked:
-        return Plan(always, FOUNDATION, blocked)
-    staged = _stages(desired, observed, now)
+    always = (*_keys(exchange, observed), *_foundation(desired, observed), *_removals(desired, observed))
+    growth = tuple(_growth(desired, observed))
+    staged = Plan((), FOUNDATION, blocked) if blocked else _stages(desired, observed, now)
     if always or staged.waiting_for:
-        return staged._replace(actions=always + staged.actions)
-    return Plan(tuple(_late_removals(desired, observed)))
+        return staged._replace(actions=always + growth + staged.actions)
+    return Plan(growth + tuple(_late_removals(desired, observed)))
 
 
 # Foundation
@@ -156,55 +151,55 @@ def _hash(manifest: Manifest) -> str:
 
 
 def _stages(desired: Desired, observed: Observed, now: datetime) -> Plan:
-    for stage in desired.stages:
-        looks = [_look(wanted, desired, observed, now) for wanted in stage.manifests]
-        waiting = sorted((look for look in looks if not look.is_settled), key=lambda look: not look.ready.broken)
-        if waiting:
-            reason = waiting[0].ready.why or f"{stage.name} is being changed"
-            return Plan(tuple(_turns(looks)), stage.name, reason)
-    return Plan(())
+    """The one workload or Job that has its turn, and what is waited for."""
+    wanted = [(stage.name, one) for stage in desired.stages for one in stage.manifests]
+    looks = [_look(stage, one, desired, observed, now) for stage, one in wanted]
+    ill = next((look for look in looks if not look.ready.ready), None)
+    up = looks if ill is None else looks[: looks.index(ill)]
+    change = next((look for look in up if look.todo), None)
+    if ill is None:
+        return Plan(()) if change is None else Plan(change.todo, change.stage, f"{change.stage} is being changed")
+    if change is None or (ill.down and ill.todo):
+        return Plan(ill.todo, ill.stage, ill.ready.why)
+    return Plan(() if ill.starting else change.todo, ill.stage, ill.ready.why)
 
 
-def _turns(looks: list[_Look]) -> Iterator[Action]:
-    """What is done now of what is to do in one stage."""
-    resting = all(look.ready.ready for look in looks) and not any(look.free for look in looks)
-    for look in looks:
-        if look.free:
-            yield from look.todo
-        elif look.todo and resting:
-            yield from look.todo
-            return
-
-
-def _look(wanted: Manifest, desired: Desired, observed: Observed, now: datetime) -> _Look:
-    live = observed.objects.get(key_of(wanted))
-    what = f"{wanted['kind']} {wanted['metadata']['name']}"
+def _look(stage: str, wanted: Manifest, desired: Desired, observed: Observed, now: datetime) -> _Look:
+    live, is_job = observed.objects.get(key_of(wanted)), wanted["kind"] == "Job"
     if live is None:
-        apply = Apply(_with_replicas(wanted, None, desired), "it is missing")
-        return _Look((apply,), Readiness(False, why=f"{what} is being made"), free=True)
+        made = Apply(_with_replicas(wanted, None, desired), "it is missing")
+        what = f"{wanted['kind']} {wanted['metadata']['name']} is being made"
+        return _Look(stage, (made,), Readiness(False, why=what), down=not is_job)
     if why := _out_of_reach(live, wanted):
-        return _Look((), Readiness(False, not is_going(live), why))
+        return _Look(stage, (), Readiness(False, not is_going(live), why), starting=is_going(live))
     ready = readiness(live, observed.pods)
-    if wanted["kind"] == "Job":
-        return _look_at_job(wanted, live, ready, now)
-    todo = tuple(_rewrite(wanted, live, desired))
-    if todo or ready.ready:
-        return _Look(todo, ready, free=not ready.ready)
-    return _Look(tuple(_stuck_pods(live, observed)), ready, free=True)
+    if is_job:
+        todo = tuple(_job_again(wanted, live, ready, now))
+    else:
+        todo = tuple(_rewrite(wanted, live, desired)) or tuple(_stuck_pods(live, observed))
+    down = not is_job and not ready.ready and (ready.broken or count(live).ready == 0)
+    return _Look(stage, todo, ready, down, not ready.broken and _is_young(live, observed, now))
 
 
-def _look_at_job(wanted: Manifest, live: Manifest, ready: Readiness, now: datetime) -> _Look:
-    """A Job that is complete is a record. One that failed is run again after a while; one that differs, at once."""
+def _is_young(live: Manifest, observed: Observed, now: datetime) -> bool:
+    """Whether it, or a pod of it, is new or about to be."""
+    pods = pods_of(live, observed.pods)
+    if any(map(is_going, pods)) or not (live["kind"] == "Job" or is_looked_at(live)):
+        return True
+    born = [datetime.fromisoformat(one["metadata"]["creationTimestamp"]) for one in (live, *pods)]
+    return now - max(born) < STARTS_WITHIN
+
+
+def _job_again(wanted: Manifest, live: Manifest, ready: Readiness, now: datetime) -> Iterator[Action]:
+    """A complete Job is a record. One that failed is run again after a while; one that differs, at once."""
+    failed = condition(live, "Failed")
     if ready.ready:
-        return _Look((), ready)
-    key, failed = key_of(wanted), condition(live, "Failed")
+        return
     if failed.get("status") == "True":
-        if now - datetime.fromisoformat(failed["lastTransitionTime"]) < FAILED_JOB_RESTS:
-            return _Look((), ready)
-        return _Look((Delete(key, "it failed; it is run again"),), ready, free=True)
-    if tuple(_write(wanted, live)):
-        return _Look((Delete(key, "it is wanted differently; it is run again"),), ready, free=True)
-    return _Look((), ready)
+        if now - datetime.fromisoformat(failed["lastTransitionTime"]) >= FAILED_JOB_RESTS:
+            yield Delete(key_of(wanted), "it failed; it is run again")
+    elif tuple(_write(wanted, live)):
+        yield Delete(key_of(wanted), "it is wanted differently; it is run again")
 
 
 def _rewrite(wanted: Manifest, live: Manifest, desired: Desired) -> Iterator[Action]:
@@ -256,9 +251,9 @@ def _stuck_pods(live: Manifest, observed: Observed) -> Iterator[Action]:
 
 
 def _removals(desired: Desired, observed: Observed) -> Iterator[Action]:
-    """What goes at once. Policies that allow nothing go before those that make exceptions from them."""
+    """What goes at once. A policy for all pods goes before those that make exceptions from it."""
     gone = [(key, live) for key, live in _unwanted(desired, observed) if not _is_late(live)]
-    for key, _ in sorted(gone, key=lambda one: (_allows(one[1]), one[0])):
+    for key, _ in sorted(gone, key=lambda one: (_exceptions(one[1]), one[0])):
         yield Delete(key, "it is no longer wanted")
 
 
@@ -273,7 +268,7 @@ def _unwanted(desired: Desired, observed: Observed) -> Iterator[tuple[Key, Manif
     staged = (one for stage in desired.stages for one in stage.manifests)
     wanted = {key_of(one) for one in (*desired.foundation, *staged)}
     for key, live in observed.objects.items():
-        if key not in wanted and key.kind not in _NEVER_DELETED and was_applied(live) and not is_going(live):
+        if key not in wanted and key.kind not in _NEVER_DELETED and is_made_by_exchange(live) and not is_going(live):
             yield key, live
 
 
@@ -282,9 +277,10 @@ def _is_late(live: Manifest) -> bool:
     return live["kind"] in _LEANED_ON or (live["kind"] == "Job" and readiness(live, ()).ready)
 
 
-def _allows(live: Manifest) -> bool:
-    spec = live.get("spec", {})
-    return bool(spec.get("ingress") or spec.get("egress"))
+def _exceptions(live: Manifest) -> int:
+    """How narrow the selection of a NetworkPolicy is."""
+    pods = live.get("spec", {}).get("podSelector", {})
+    return len(pods.get("matchLabels", ())) + len(pods.get("matchExpressions", ()))
 
 
 def _config_maps(value: Any) -> Iterator[str]:

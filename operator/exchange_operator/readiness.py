@@ -82,6 +82,8 @@ def _workload(live: Manifest, pods: tuple[Manifest, ...]) -> Readiness:
     if not is_looked_at(live):
         return Readiness(False, why=f"{name}: Kubernetes has not looked at its newest version yet")
     enough = [status.get(field, 0) >= wanted for field in ("updatedReplicas", "readyReplicas", "availableReplicas")]
+    if wanted == 0:
+        return Readiness(False, True, f"{name}: somebody scaled it to 0")
     if all(enough) and status.get("replicas", 0) == wanted:
         return Readiness(True)
     number = count(live)
@@ -114,8 +116,7 @@ def _job(live: Manifest, pods: tuple[Manifest, ...]) -> Readiness:
         return Readiness(True)
     failed, times = condition(live, "Failed"), live.get("status", {}).get("failed", 0)
     if failed.get("status") == "True":
-        said = f"{failed.get('reason', '')}: {_short(failed.get('message', ''))}"
-        return Readiness(False, True, f"{name} failed: {_last_words(pods) or said}")
+        return Readiness(False, True, f"{name} failed: {_last_words(pods) or _short(failed.get('message', ''))}")
     if times:
         said = _last_words(pods) or "its pod is gone"
         return Readiness(False, True, f"{name} failed {_times(times)} and is tried again: {said}")
