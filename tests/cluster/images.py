@@ -173,8 +173,8 @@ def _standin(name: str, key: str, server: Path) -> str:
 
 def _cassandra_settings() -> str:
     """How the other tests start their database, apart from its memory: options of its machine, and configuration."""
-    options = [option for option in database._OPTIONS if not option.startswith(("-Xms", "-Xmx", "-Xmn"))]
-    return json.dumps({"options": options, "configuration": database._CONFIGURATION})
+    options = [option for option in database.OPTIONS if not option.startswith(("-Xms", "-Xmx", "-Xmn"))]
+    return json.dumps({"options": options, "configuration": database.CONFIGURATION})
 
 
 def _build(image: str, *options: str, context: Path) -> Sequence[str]:

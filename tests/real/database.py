@@ -57,7 +57,7 @@ _OPENS: Final = (
     "java.base/java.util.concurrent",
     "java.base/java.util.concurrent.atomic",
 )
-_OPTIONS: Final = (
+OPTIONS: Final = (
     # Half of it for what is young: batches come and go, and a full collection stops everything.
     "-Xms1g",
     "-Xmx1g",
@@ -73,7 +73,7 @@ _OPTIONS: Final = (
 )
 
 # What was acknowledged survives kill -9 (commitlog_sync: periodic would lose the last 100 ms of it).
-_CONFIGURATION: Final[dict[str, Any]] = {
+CONFIGURATION: Final[dict[str, Any]] = {
     "cluster_name": "exchange tests",
     "num_tokens": 1,
     "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
@@ -115,7 +115,7 @@ class Database(JavaServer):
     """
 
     def __init__(self, folder: Path, *, host: str = HOST, secure: bool = False) -> None:
-        super().__init__("database", folder, jars("cassandra", VERSION), _OPTIONS)
+        super().__init__("database", folder, jars("cassandra", VERSION), OPTIONS)
         self.host = host
         self.port, storage_port = free_ports(2)
         self.address = f"{host}:{self.port}"
@@ -124,7 +124,7 @@ class Database(JavaServer):
         self._has_user = not secure
         self._file = folder / "cassandra.yaml"
         self._data = folder / "data"
-        configuration = _CONFIGURATION | {
+        configuration = CONFIGURATION | {
             "rpc_address": host,
             "native_transport_port": self.port,
             "storage_port": storage_port,
