@@ -23,7 +23,7 @@ from tests.operator.chart import (
     render,
     render_text,
 )
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, run
 
 Tree = dict[str, Any]
 Path_ = tuple[str, ...]
@@ -156,6 +156,7 @@ def _without(values: Tree, path: Path_) -> Tree:
         ("affinity.pods=near", "/affinity", "'pods' not allowed"),
         ("metrics.serviceMonitor.interval=30", "/metrics/serviceMonitor/interval", "want string"),
         ("prometheusRule.runbooks=", "/prometheusRule/runbooks", "minLength"),
+        ("test.exchange.price=1", "/test/exchange/price", "want string"),
         ("test.exchange.nme=demo", "/test/exchange", "'nme' not allowed"),
     ],
 )
@@ -306,9 +307,24 @@ def test_smoke_test_runs_where_the_exchange_is_with_its_first_key_alone() -> Non
         "smoke",
         "--url=http://demo-gateway.shop.svc:3001",
         "--credentials=/keys/credentials.json",
+        "--symbol=BTC_USDT",
     ]
     (keys,) = (volume["secret"] for volume in pod["spec"]["volumes"] if "secret" in volume)
     assert keys == {"secretName": "demo-keys", "items": [{"key": "credentials.json", "path": "credentials.json"}]}
+
+
+def test_smoke_test_is_given_what_the_program_takes() -> None:
+    exchange = "test.exchange.name=demo,test.exchange.symbol=ETH_USDT"
+    pod = named(render("--set", exchange, "--set-string", "test.exchange.price=3000.5"), "Pod")
+    arguments = pod["spec"]["containers"][0]["args"]
+    assert arguments[-2:] == ["--symbol=ETH_USDT", "--price=3000.5"]
+    done = run(*arguments, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_operator_is_given_what_the_program_takes() -> None:
+    done = run(*_arguments(render("--set", "replicas=2,watch.namespaces={a,b}")), "--help")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_smoke_test_of_no_exchange_fails_and_says_how_to_name_one() -> None:

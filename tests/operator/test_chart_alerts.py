@@ -16,9 +16,12 @@ _OPTIONS: Final = ("--set", "prometheusRule.enabled=true,metrics.serviceMonitor.
 _OF: Final = 'namespace="exchange-system",job="exchange-operator-metrics"'
 _ONE: Final = f'pod="operator-1",{_OF}'
 _OTHER: Final = f'pod="operator-2",{_OF}'
-_READY: Final = 'exchange_operator_exchange_condition{namespace="shop",name="demo",type="Ready",' + (
-    'job="exchange-operator-metrics",pod="%s"}'
+_CONDITION: Final = (
+    'exchange_operator_exchange_condition{namespace="shop",name="demo",'
+    'type="%s",job="exchange-operator-metrics",pod="%s"}'
 )
+_READY: Final = _CONDITION % ("Ready", "operator-1")
+_DEGRADED: Final = _CONDITION % ("Degraded", "operator-1")
 _ERRORS: Final = f"exchange_operator_reconcile_errors_total{{{_ONE}}}"
 
 Series = dict[str, str]
@@ -76,16 +79,19 @@ def _expected(name: str, labels: dict[str, str], texts: dict[str, str]) -> dict[
         pytest.param({_ERRORS: "0x10 1 2 2x20"}, 16, "ReconcileErrors", False, id="a few errors"),
         pytest.param({_ERRORS: "0+1x30"}, 25, "ReconcileErrors", True, id="errors without end"),
         pytest.param({_ERRORS: "0+1x10 10x30"}, 35, "ReconcileErrors", False, id="errors that ended"),
-        pytest.param({_READY % "operator-1": "0x9 1x9"}, 12, "ExchangeNotReady", False, id="starting"),
-        pytest.param({_READY % "operator-1": "1x5 0x20"}, 17, "ExchangeNotReady", True, id="not ready"),
-        pytest.param({_READY % "operator-1": "1x5"}, 17, "ExchangeNotReady", False, id="deleted"),
+        pytest.param({_READY: "0x9 1x9"}, 12, "ExchangeNotReady", False, id="starting"),
+        pytest.param({_READY: "1x5 0x20"}, 17, "ExchangeNotReady", True, id="not ready"),
+        pytest.param({_READY: "1x5"}, 17, "ExchangeNotReady", False, id="deleted"),
         pytest.param(
-            {_READY % "operator-1": "1x20", _READY % "operator-2": "0x20"}, 15, "ExchangeNotReady", True, id="in doubt"
+            {_READY: "1x20", _CONDITION % ("Ready", "operator-2"): "0x20"}, 15, "ExchangeNotReady", True, id="in doubt"
         ),
+        pytest.param({_DEGRADED: "0x5 1x20", _READY: "1x25"}, 17, "ExchangeDegraded", True, id="stopped upgrade"),
+        pytest.param({_DEGRADED: "0x5 1x20", _READY: "1x25"}, 17, "ExchangeNotReady", False, id="that serves on"),
+        pytest.param({_DEGRADED: "0x5 1x4 0x20"}, 17, "ExchangeDegraded", False, id="short trouble"),
     ],
 )
 def test_alert_fires_when_it_should(tmp_path: Path, series: Series, minute: int, name: str, fires: bool) -> None:
-    about = {"namespace": "shop", "name": "demo"} if name == "ExchangeNotReady" else {}
+    about = {"namespace": "shop", "name": "demo"} if name.startswith("Exchange") else {}
     texts = {"$labels.namespace": "shop", "$labels.name": "demo", "$value | humanize": "10"}
     expected = [_expected(name, about, texts)] if fires else []
     done = _promtool(tmp_path, _case(series, minute, name, expected))

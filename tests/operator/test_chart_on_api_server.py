@@ -247,7 +247,7 @@ def test_install_with_namespaces_and_an_exchange_says_so(installed: Callable[...
     )
     assert "looks after Exchanges in trading, staging" in said
     assert "kubectl apply -n trading -f k8s/exchange-minimal.yaml" in said
-    assert "Place an order on trading/spot" in said
+    assert "two new users trade on trading/spot" in said
 
 
 def test_upgrade_to_two_replicas_and_back_keeps_the_kind_and_every_exchange(
