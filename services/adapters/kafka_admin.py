@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection
+import logging
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -16,8 +17,28 @@ _RETRY_S: Final = 0.2
 
 
 @contextlib.asynccontextmanager
-async def administrating(settings: KafkaSettings) -> AsyncIterator[Any]:
-    """A connected AIOKafkaAdminClient. Waits for a broker as long as it takes."""
+async def administrating(settings: KafkaSettings, not_done: str, late: Callable[[], str] = str) -> AsyncIterator[Any]:
+    """A connected AIOKafkaAdminClient, for as long as one append may take.
+
+    Raises LogError, which begins with `not_done` and says why, when a broker refuses or the time is over; then `late`
+    may know better what it was used up for.
+    """
+    said = _Complaints()
+    logger = logging.getLogger("aiokafka")
+    logger.addHandler(said)
+    try:
+        async with asyncio.timeout(settings.append_timeout_s), connected_admin(settings) as admin:
+            yield admin
+    except CLIENT_ERRORS as error:
+        why = (late() or _nobody(settings, said.last)) if isinstance(error, TimeoutError) else repr(error)
+        raise LogError(f"{not_done}: {why}") from error
+    finally:
+        logger.removeHandler(said)
+
+
+@contextlib.asynccontextmanager
+async def connected_admin(settings: KafkaSettings) -> AsyncIterator[Any]:
+    """As `administrating`. Waits for a broker as long as it takes, and raises the client's own errors."""
     admin = AIOKafkaAdminClient(**settings.client_options())
     try:
         await _connect(admin)
@@ -36,20 +57,26 @@ async def _connect(admin: Any) -> None:
             return
 
 
-def not_done(what: str, settings: KafkaSettings, error: Exception) -> LogError:
-    """What became of a time that `append_timeout_s` limits; raise it `from` the client's error."""
-    servers, limit = ", ".join(settings.bootstrap_servers), settings.append_timeout_s
-    away = f"no broker at {servers} answered for {limit:g} s"
-    return LogError(f"{what}: {away if isinstance(error, TimeoutError) else repr(error)}")
+class _Complaints(logging.Handler):
+    """What the client complains of: that a password or certificate is wrong is in no error that it raises."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage()
+
+
+def _nobody(settings: KafkaSettings, complaint: str) -> str:
+    away = f"no broker at {', '.join(settings.bootstrap_servers)} answered for {settings.append_timeout_s:g} s"
+    return f"{away} ({complaint})" if complaint else away
 
 
 async def present_topics(settings: KafkaSettings, names: Collection[str]) -> dict[str, int]:
     """Those of our topics that exist, by the broker's own names, with their partitions. Raises LogError."""
-    try:
-        async with asyncio.timeout(settings.append_timeout_s), administrating(settings) as admin:
-            return await partition_counts(admin, {settings.topic(name) for name in names})
-    except CLIENT_ERRORS as error:
-        raise not_done("the topics could not be listed", settings, error) from error
+    async with administrating(settings, "the topics could not be listed") as admin:
+        return await partition_counts(admin, {settings.topic(name) for name in names})
 
 
 async def partition_counts(admin: Any, names: Collection[str]) -> dict[str, int]:
@@ -64,15 +91,13 @@ async def delete_topics(settings: KafkaSettings, names: Collection[str]) -> None
     One that does not exist is no mistake. Raises LogError when a broker refuses, or it takes too long.
     """
     left: set[str] = set()
-    try:
-        async with asyncio.timeout(settings.append_timeout_s), administrating(settings) as admin:
-            await _delete(admin, {settings.topic(name) for name in names}, left)
-    except CLIENT_ERRORS as error:
-        what = "the topics could not be deleted"
-        if left and isinstance(error, TimeoutError):
-            still = f"the brokers still have {', '.join(sorted(left))} after {settings.append_timeout_s:g} s"
-            raise LogError(f"{what}: {still}") from error
-        raise not_done(what, settings, error) from error
+
+    def still() -> str:
+        seconds = f"{settings.append_timeout_s:g} s"
+        return f"the brokers still have {', '.join(sorted(left))} after {seconds}" if left else ""
+
+    async with administrating(settings, "the topics could not be deleted", still) as admin:
+        await _delete(admin, {settings.topic(name) for name in names}, left)
 
 
 async def _delete(admin: Any, names: Collection[str], left: set[str]) -> None:

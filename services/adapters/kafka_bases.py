@@ -14,7 +14,7 @@ from aiokafka import TopicPartition as BrokerPartition
 from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
-from services.adapters.kafka_admin import administrating
+from services.adapters.kafka_admin import connected_admin
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.log_kafka_cursor import CLIENT_ERRORS, started, stopped
 from services.domain.errors import LogError
@@ -80,7 +80,7 @@ def _refuse_others(present: Mapping[TopicPartition, int], bases: Mapping[TopicPa
 
 
 async def _make_topic(settings: KafkaSettings, replication: int) -> None:
-    async with administrating(settings) as admin:
+    async with connected_admin(settings) as admin:
         topic = NewTopic(settings.topic(BASES_TOPIC), 1, replication, topic_configs={"cleanup.policy": "compact"})
         for _, code, *message in (await admin.create_topics([topic])).topic_errors:
             if code and for_code(code) is not TopicAlreadyExistsError:

@@ -9,9 +9,8 @@ from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from services.adapters.kafka_admin import administrating, not_done, partition_counts
+from services.adapters.kafka_admin import administrating, partition_counts
 from services.adapters.kafka_settings import MIB, KafkaSettings
-from services.adapters.log_kafka_cursor import CLIENT_ERRORS
 from services.domain.errors import LogError
 
 _SET_ON_TOPIC: Final = 1
@@ -55,11 +54,8 @@ async def apply_topics(brokers: KafkaSettings, partitions: Mapping[str, int], to
     partitions: how many a topic has. Returns a sentence a change; none when all was as it should be. Raises LogError,
     before anything is changed, when a topic has more partitions than that: a shard's frames would be out of reach.
     """
-    try:
-        async with asyncio.timeout(brokers.append_timeout_s), administrating(brokers) as admin:
-            return await _Topics(admin, brokers, partitions, topic).apply()
-    except CLIENT_ERRORS as error:
-        raise not_done("the topics could not be applied", brokers, error) from error
+    async with administrating(brokers, "the topics could not be applied") as admin:
+        return await _Topics(admin, brokers, partitions, topic).apply()
 
 
 class _Topics:

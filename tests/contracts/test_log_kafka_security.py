@@ -73,6 +73,23 @@ async def test_refused_by_the_broker_raises_log_error_and_tells_no_password(
     assert settings.sasl_password not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        pytest.param({"sasl_password": "wrong-password"}, "SaslAuthenticationFailed", id="password"),
+        pytest.param({"tls": ssl.create_default_context()}, "CERTIFICATE_VERIFY_FAILED", id="certificate"),
+    ],
+)
+@run_async
+async def test_topics_refused_by_the_broker_say_why_and_tell_no_password(
+    settings: KafkaSettings, wrong: dict[str, object], why: str
+) -> None:
+    settings = dataclasses.replace(settings, append_timeout_s=3.0, **wrong)
+    with pytest.raises(LogError, match=f"answered for 3 s .*{why}") as caught:
+        await make_partitions(settings, [P])
+    assert "wrong-password" not in str(caught.value)
+
+
 def test_settings_repr_tells_no_password(settings: KafkaSettings) -> None:
     assert PASSWORD not in repr(settings)
     assert PASSWORD not in str(settings)
