@@ -30,6 +30,7 @@ class ExchangeCommands(LazyGroup):
         LazyCommand("matcher", "services.cli.processes", "matcher", "Run one matcher shard."),
         LazyCommand("settlement", "services.cli.processes", "settlement", "Run settlement into the database."),
         LazyCommand("order-history", "services.cli.processes", "order_history", "Run order history into it."),
+        LazyCommand("operator", "services.cli.operator", "operator", "Look after Exchanges in a Kubernetes cluster."),
         LazyCommand("keys", "services.cli.keys", "keys", "Make the secret key and the first API keys."),
         LazyCommand("topics", "services.cli.topics", "app", "Make the topics of the distributed form."),
         LazyCommand("schema", "services.cli.schema", "app", "Make the tables of the distributed form."),
