@@ -66,12 +66,13 @@ class Plan(NamedTuple):
     """What to do now, in this order.
 
     waiting_for: the stage that is not ready, or is being changed, or `plan.FOUNDATION`: nothing behind it is changed.
-    reason: why, in a sentence. Both are empty when all is as wanted.
+    reason: why, in a sentence. Both are empty when all is as wanted. broken: waiting alone will not help.
     """
 
     actions: tuple[Action, ...]
     waiting_for: str = ""
     reason: str = ""
+    broken: bool = False
 
     @property
     def converged(self) -> bool:

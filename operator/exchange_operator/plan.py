@@ -37,6 +37,7 @@ STARTS_WITHIN: Final = timedelta(minutes=5)
 
 _MAX_PATHS: Final = 3
 _NEVER_DELETED: Final = frozenset({"PersistentVolumeClaim", "Secret"})
+_HAVE_KEYS: Final = frozenset({"Deployment", "StatefulSet", "PersistentVolumeClaim"})
 _REVISION: Final = "controller-revision-hash"
 _LEANED_ON: Final = frozenset({"ConfigMap", "Service", "ServiceAccount"})
 _IMMUTABLE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -64,10 +65,10 @@ class _Look(NamedTuple):
 
 def plan(exchange: Exchange, desired: Desired, observed: Observed, now: datetime) -> Plan:
     """What to do now; nothing when all is as desired."""
-    blocked = _foreign_foundation(desired, observed)
+    blocked = _blocked(exchange, desired, observed)
     always = (*_keys(exchange, observed), *_foundation(desired, observed), *_removals(desired, observed))
     growth = tuple(_growth(desired, observed))
-    staged = Plan((), FOUNDATION, blocked) if blocked else _stages(desired, observed, now)
+    staged = blocked or _stages(desired, observed, now)
     if always or staged.waiting_for:
         return staged._replace(actions=always + growth + staged.actions)
     return Plan(growth + tuple(_late_removals(desired, observed)))
@@ -77,17 +78,27 @@ def plan(exchange: Exchange, desired: Desired, observed: Observed, now: datetime
 
 
 def _keys(exchange: Exchange, observed: Observed) -> Iterator[Action]:
-    if Key("Secret", keys_name(exchange)) not in observed.objects:
+    if not _lacks_keys(exchange, observed) and Key("Secret", keys_name(exchange)) not in observed.objects:
         yield CreateKeys(keys_name(exchange))
 
 
-def _foreign_foundation(desired: Desired, observed: Observed) -> str:
-    """Why pods could not lean on the foundation; empty when they can."""
+def _lacks_keys(exchange: Exchange, observed: Observed) -> bool:
+    """Whether there were keys, and now there are none. New ones would fit nothing that was sealed with the old."""
+    begun = any(key.kind in _HAVE_KEYS for key in observed.objects)
+    return begun and Key("Secret", keys_name(exchange)) not in observed.objects
+
+
+def _blocked(exchange: Exchange, desired: Desired, observed: Observed) -> Plan | None:
+    """Why pods could not lean on the foundation, as a plan without actions."""
+    if _lacks_keys(exchange, observed):
+        name = keys_name(exchange)
+        why = f"Secret {name} is gone, and what is stored was sealed with its keys: bring it back from a copy"
+        return Plan((), FOUNDATION, why, broken=True)
     for wanted in desired.foundation:
         live = observed.objects.get(key_of(wanted))
         if live is not None and (why := _out_of_reach(live, wanted)):
-            return why
-    return ""
+            return Plan((), FOUNDATION, why, broken=not is_going(live))
+    return None
 
 
 def _foundation(desired: Desired, observed: Observed) -> Iterator[Action]:
@@ -160,8 +171,8 @@ def _stages(desired: Desired, observed: Observed, now: datetime) -> Plan:
     if ill is None:
         return Plan(()) if change is None else Plan(change.todo, change.stage, f"{change.stage} is being changed")
     if change is None or (ill.down and ill.todo):
-        return Plan(ill.todo, ill.stage, ill.ready.why)
-    return Plan(() if ill.starting else change.todo, ill.stage, ill.ready.why)
+        return Plan(ill.todo, ill.stage, ill.ready.why, ill.ready.broken)
+    return Plan(() if ill.starting else change.todo, ill.stage, ill.ready.why, ill.ready.broken)
 
 
 def _look(stage: str, wanted: Manifest, desired: Desired, observed: Observed, now: datetime) -> _Look:

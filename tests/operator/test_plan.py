@@ -522,6 +522,7 @@ def test_what_belongs_to_somebody_else_is_left_alone(key: Key, metadata: dict[st
     for _ in range(40):
         planned = one_pass(cluster, exchange)
     assert planned.waiting_for == (FOUNDATION if key == SERVICE else "matcher")
+    assert planned.broken
     assert planned.reason.startswith(f"{key.kind} {key.name} {why}")
     assert planned.reason.endswith("delete it, or give the Exchange another name")
     assert not planned.converged
@@ -543,7 +544,7 @@ def test_what_is_being_deleted_is_made_again_only_when_it_is_gone() -> None:
         cluster.objects[key]["metadata"]["deletionTimestamp"] = "2025-01-01T00:00:00Z"
         planned = next_plan(cluster, asked())
         assert planned.actions == ()
-        assert planned.waiting_for == waited_for
+        assert (planned.waiting_for, planned.broken) == (waited_for, False)
         assert planned.reason == f"{key.kind} {key.name} is being deleted; it is made again once it is gone"
         cluster.step()
         assert applied(next_plan(cluster, asked()).actions) == [key]
@@ -563,3 +564,24 @@ def test_keys_that_are_there_stay() -> None:
     cluster = SimulatedCluster()
     cluster.add({"kind": "Secret", "metadata": {"name": "demo-keys", "labels": {"app.kubernetes.io/instance": "demo"}}})
     assert not any(isinstance(action, CreateKeys) for action in converge(cluster, asked()))
+
+
+def test_keys_that_are_gone_are_not_replaced_but_asked_for() -> None:
+    cluster, newer = running(), asked(**image("2"))
+    keys = cluster.objects.pop(Key("Secret", "demo-keys"))
+    cluster.objects.pop(SERVICE)
+    planned = next_plan(cluster, newer)
+    assert SERVICE in applied(planned.actions)
+    assert not {key.kind for key in applied(planned.actions)} & {"Deployment", "StatefulSet", "Job"}
+    assert not any(isinstance(action, CreateKeys) for action in planned.actions)
+    assert (planned.waiting_for, planned.broken) == (FOUNDATION, True)
+    assert planned.reason.endswith("sealed with its keys: bring it back from a copy")
+    cluster.add(keys)
+    converge(cluster, newer)
+
+
+def test_keys_are_not_made_for_volumes_that_were_kept() -> None:
+    cluster = running()
+    kept = {key: one for key, one in cluster.objects.items() if key.kind == "PersistentVolumeClaim"}
+    cluster.objects, cluster.pods = kept, {}
+    assert not any(isinstance(action, CreateKeys) for action in next_plan(cluster, asked()).actions)
