@@ -1,10 +1,11 @@
 """What to tell an exchange's gateway so that its assets and symbols are those of the resource. Pure.
 
-The resource has the last word: a symbol that it does not name is halted, whoever declared it. Nothing is ever removed,
-as there are balances and orders of it.
+Of what the resource names, it has the last word: whoever halts such a symbol through the API halts it until the next
+pass, so halt it in the resource, or pause the resource. A symbol that the resource named once and names no longer is
+halted. Nothing is ever removed, as there are balances and orders of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +14,17 @@ from exchange_operator.resource import Asset, Exchange, Symbol
 _MICROS: Final = 10**6
 _FIXED: Final = {"tick_size": "tickSize", "lot_size": "lotSize", "matcher_shard": "matcherShard"}
 """What can never change of a symbol, as the gateway and the resource call it."""
+_BODY: Final = (
+    "tick_size",
+    "lot_size",
+    "min_notional",
+    "maker_fee_micros",
+    "taker_fee_micros",
+    "band_micros",
+    "matcher_shard",
+    "status",
+)
+"""What the gateway is told of a symbol."""
 _DECIMALS: Final = frozenset({"tick_size", "lot_size", "min_notional"})
 
 
@@ -24,26 +36,35 @@ class Call(NamedTuple):
 
 
 class SymbolsPlan(NamedTuple):
-    """calls: in this order. problems: what can never become as wanted, in sentences that say what to do."""
+    """calls: in this order. problems: what can never become as wanted, in sentences that say what to do.
+
+    known: name and status of each symbol that the resource names or named, as the exchange has it now.
+    """
 
     calls: tuple[Call, ...]
     problems: tuple[str, ...]
+    known: tuple[tuple[str, str], ...]
 
 
-def plan_symbols(exchange: Exchange, found: Mapping[str, Any]) -> SymbolsPlan:
-    """What is to be declared or changed.
+def plan_symbols(exchange: Exchange, found: Mapping[str, Any], declared: Collection[str] | None = None) -> SymbolsPlan:
+    """What is to be declared or changed, assets first.
 
     found: as GET /api/symbols answers it, {"assets": [{"name", "scale"}], "symbols": [{"name", "tick_size", …}]}.
+    declared: symbols that the resource named before; the others belong to whoever declared them. None: all of them.
     """
     assets = {one["name"]: one for one in found["assets"]}
     symbols = {one["name"]: one for one in found["symbols"]}
+    ours = {symbol.name for symbol in exchange.spec.symbols} | set(symbols if declared is None else declared)
     steps = [
         *(_asset(asset, assets.get(asset.name)) for asset in exchange.spec.assets),
         *(_symbol(symbol, symbols.get(symbol.name)) for symbol in exchange.spec.symbols),
-        *_left_out(exchange.spec.symbols, symbols),
+        *_left_out(exchange, [one for name, one in sorted(symbols.items()) if name in ours]),
     ]
-    calls = tuple(step for step in steps if isinstance(step, Call))
-    return SymbolsPlan(calls, tuple(step for step in steps if isinstance(step, str)))
+    return SymbolsPlan(
+        tuple(step for step in steps if isinstance(step, Call)),
+        tuple(step for step in steps if isinstance(step, str)),
+        tuple((name, one["status"]) for name, one in sorted(symbols.items()) if name in ours),
+    )
 
 
 def _asset(wanted: Asset, there: Mapping[str, Any] | None) -> Call | str | None:
@@ -58,6 +79,8 @@ def _asset(wanted: Asset, there: Mapping[str, Any] | None) -> Call | str | None:
 
 
 def _symbol(wanted: Symbol, there: Mapping[str, Any] | None) -> Call | str | None:
+    if wanted.name != f"{wanted.base}_{wanted.quote}":
+        return f"symbol {wanted.name} must be named {wanted.base}_{wanted.quote}, after its base and quote"
     body = _body(wanted)
     if there is not None:
         for key, name in _FIXED.items():
@@ -71,25 +94,27 @@ def _symbol(wanted: Symbol, there: Mapping[str, Any] | None) -> Call | str | Non
     return Call(f"/api/admin/symbols/{wanted.name}", body)
 
 
-def _left_out(wanted: Sequence[Symbol], there: Mapping[str, Mapping[str, Any]]) -> Iterator[Call]:
-    named = {symbol.name for symbol in wanted}
-    for name, one in sorted(there.items()):
-        if name not in named and one["status"] != "Halted":
-            kept = {key: value for key, value in one.items() if key not in ("name", "base", "quote")}
-            yield Call(f"/api/admin/symbols/{name}", kept | {"status": "Halted"})
+def _left_out(exchange: Exchange, ours: Sequence[Mapping[str, Any]]) -> Iterator[Call]:
+    """Halt what the resource no longer names."""
+    named = {symbol.name for symbol in exchange.spec.symbols}
+    for one in ours:
+        if one["name"] not in named and one["status"] != "Halted":
+            body = {key: one[key] for key in _BODY} | {"status": "Halted"}
+            yield Call(f"/api/admin/symbols/{one['name']}", body)
 
 
 def _body(symbol: Symbol) -> dict[str, Any]:
-    return {
-        "tick_size": symbol.tick_size,
-        "lot_size": symbol.lot_size,
-        "min_notional": symbol.min_notional,
-        "maker_fee_micros": _micros(symbol.maker_fee),
-        "taker_fee_micros": _micros(symbol.taker_fee),
-        "band_micros": _micros(symbol.band),
-        "matcher_shard": symbol.matcher_shard,
-        "status": symbol.status,
-    }
+    values = (
+        symbol.tick_size,
+        symbol.lot_size,
+        symbol.min_notional,
+        _micros(symbol.maker_fee),
+        _micros(symbol.taker_fee),
+        _micros(symbol.band),
+        symbol.matcher_shard,
+        symbol.status,
+    )
+    return dict(zip(_BODY, values, strict=True))
 
 
 def _micros(share: str) -> int:
