@@ -1,8 +1,9 @@
 """The command line: `exchange COMMAND`. Each command is a module of its own, imported when it is called."""
 
+import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -13,6 +14,8 @@ EXIT_FAILED = 1
 """Something did not work or did not add up."""
 EXIT_WRONG_USE = 2
 """A wrong argument or setting."""
+EXIT_TOLD_TO_STOP = 128 + signal.SIGTERM
+"""SIGTERM came, and the command does not end well by itself then, as those do that run until it comes."""
 
 
 class ExchangeCommands(LazyGroup):
@@ -68,8 +71,15 @@ def _options(
     """Options of every command."""
 
 
+def _end(*_: Any) -> NoReturn:
+    print("exchange: stopped, as it was told", file=sys.stderr)
+    sys.exit(EXIT_TOLD_TO_STOP)
+
+
 def main() -> None:
     """The `exchange` program. A failure that can be expected ends in sentences on stderr and a status, no traceback."""
+    # The first process of a container does not even get a signal that it has not asked for.
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except (ExchangeError, InvariantError) as error:

@@ -1,13 +1,11 @@
 """`exchange smoke`: does a running exchange trade?"""
 
-import signal
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from services.demo.client import StoryError
 from services.demo.smoke import Wish, smoke
 from services.domain.errors import ConfigError
 from services.runtime.credentials import read_credentials_file
@@ -29,8 +27,6 @@ def smoke_command(
     """
     wish = Wish(symbol, None if price is None else _decimal(price), patience)
     key = read_credentials_file(credentials).admin
-    # As the first process of a container it would not even hear it, and it has something to clear up.
-    signal.signal(signal.SIGTERM, _end)
     smoke(url, {"api_key": key.api_key, "secret_key": key.secret_key}, wish, typer.echo)
 
 
@@ -42,7 +38,3 @@ def _decimal(text: str) -> Decimal:
     if not number.is_finite():
         raise ConfigError(f"--price {text}: wants a decimal number such as 50000.5")
     return number
-
-
-def _end(*_: Any) -> None:
-    raise StoryError("it was told to stop")

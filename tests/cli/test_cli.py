@@ -1,5 +1,7 @@
 """The command line: help, version, and one sentence instead of a traceback."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from services.cli import ExchangeCommands
-from tests.support.processes import run
+from tests.support.internal import listening
+from tests.support.processes import PROGRAM, environment, run
 
 
 def test_help_names_every_command_with_its_sentence() -> None:
@@ -104,3 +107,25 @@ def test_log_tail_of_an_empty_folder_says_so(tmp_path: Path) -> None:
     assert answer.returncode == 2
     assert "holds no log" in answer.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_command_that_is_told_to_stop_ends_at_once_with_143() -> None:
+    """Also as the first process of a container, which gets no signal that it has not asked for."""
+    with listening() as silent:
+        silent.listen()
+        broker = f"[127.0.0.1:{silent.getsockname()[1]}]"
+        rootless = ["--user", "--map-root-user"] if os.geteuid() else []
+        process = subprocess.Popen(
+            ["unshare", *rootless, "--pid", "--fork", "--kill-child", *PROGRAM, "topics", "apply"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(EXCHANGE_BROKER__BOOTSTRAP_SERVERS=broker),
+        )
+        try:
+            silent.accept()
+            (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            os.kill(int(first), signal.SIGTERM)
+            _, complaint = process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert (process.returncode, complaint) == (143, "exchange: stopped, as it was told\n")

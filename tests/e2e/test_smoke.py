@@ -55,7 +55,7 @@ def test_smoke_trades_across_all_processes_and_everything_adds_up(
                 break
         process.send_signal(signal.SIGTERM)
         out, complaint = process.communicate(timeout=60)
-        assert (process.returncode, out, complaint) == (1, "", "exchange: it was told to stop\n")
+        assert (process.returncode, out, complaint) == (143, "", "exchange: stopped, as it was told\n")
         api = Api(stack.url, tmp_path)
         assert [api.get(f"/api/admin/users/{user}", 0)["suspended"] for user in opened] == [True, True]
         stack.restart("settlement-0")
