@@ -123,6 +123,10 @@ _SECTIONS: Final[Mapping[str, tuple[Callable[[Exchange], Section], ...]]] = {
         connections.shards,
         connections.addresses,
         connections.secret_key,
+        # To restore is to make topics and tables.
+        _journal,
+        _topics,
+        _keyspace,
         _backup,
     ),
 }
