@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from exchange_operator.actions import Observed, Plan
 from exchange_operator.manifests import Desired, Stage
+from exchange_operator.manifests.settings import STANDBY
 from exchange_operator.names import COMPONENT, Key, Manifest, host_name, key_of, object_name
 from exchange_operator.readiness import Readiness, condition, count, readiness
 from exchange_operator.resource import Exchange
@@ -95,9 +96,9 @@ def _verdicts(
     components = _all_serve(desired, observed)
     synced = _Verdict(False, "NotSynced", symbols.why) if symbols.why else _Verdict(True, "Synced")
     return {
-        "Ready": _ready(broker, schema, components, synced),
+        "Ready": _ready(broker, schema, _all_serve(desired, observed, STANDBY), synced, symbols),
         "Progressing": _progressing(exchange, plan, symbols),
-        "Degraded": _degraded(desired, observed, symbols),
+        "Degraded": _degraded(desired, observed, plan, symbols),
         "BrokerReady": broker,
         "SchemaReady": schema,
         "ComponentsReady": components,
@@ -105,11 +106,14 @@ def _verdicts(
     }
 
 
-def _ready(broker: _Verdict, schema: _Verdict, components: _Verdict, synced: _Verdict) -> _Verdict:
-    """What serves needs neither topics nor tables made anew; what never served is told what it lacks first."""
-    if components.status and synced.status:
+def _ready(broker: _Verdict, schema: _Verdict, serving: _Verdict, synced: _Verdict, symbols: Symbols) -> _Verdict:
+    """Whether orders are taken and settled. What serves needs neither a standby nor topics and tables made anew.
+
+    What never served is told what it lacks first.
+    """
+    if serving.status and (synced.status or symbols.broken):
         return _Verdict(True, "Ready", "the exchange serves")
-    first = next((one for one in (broker, schema, components, synced) if not one.status), synced)
+    first = next((one for one in (broker, schema, serving, synced) if not one.status), synced)
     return _Verdict(False, first.reason, first.message)
 
 
@@ -125,7 +129,9 @@ def _progressing(exchange: Exchange, plan: Plan, symbols: Symbols) -> _Verdict:
     return _Verdict(False, "Converged", "all is as the resource wants it")
 
 
-def _degraded(desired: Desired, observed: Observed, symbols: Symbols) -> _Verdict:
+def _degraded(desired: Desired, observed: Observed, plan: Plan, symbols: Symbols) -> _Verdict:
+    if plan.broken:
+        return _Verdict(True, _word(plan.waiting_for), plan.reason)
     for stage in desired.stages:
         for wanted in stage.manifests:
             state = _state(wanted, observed)
@@ -157,9 +163,10 @@ def _is_complete(live: Manifest) -> bool:
     return live["kind"] == "Job" and condition(live, "Complete").get("status") == "True"
 
 
-def _all_serve(desired: Desired, observed: Observed) -> _Verdict:
+def _all_serve(desired: Desired, observed: Observed, apart_from: str = "-") -> _Verdict:
+    """apart_from: how the names of those end that do not matter."""
     for stage in desired.stages:
-        if stage.name not in (*_JOBS, *_DEPENDENCIES):
+        if stage.name not in (*_JOBS, *_DEPENDENCIES) and not stage.name.endswith(apart_from):
             found = _serves(stage, observed)
             if not found.status:
                 return found
