@@ -32,7 +32,7 @@ class StubbornClient(threading.Thread):
     """Drives random commands until told to stop, one at a time, each until it has an answer.
 
     token: of `user`; a treasurer's when `user` is 0, who moves other users' funds. go: while it is not set, nothing new
-    is begun; None: always on.
+    is begun; None: always on. prefix: of its ids, which no other client of the same exchange has.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class StubbornClient(threading.Thread):
         *,
         symbols: Sequence[str] = ("BTC_USDT",),
         go: threading.Event | None = None,
+        prefix: str = "killed",
     ) -> None:
         super().__init__(name=f"client {user}", daemon=True)
         self.done: list[Intent] = []
@@ -53,6 +54,7 @@ class StubbornClient(threading.Thread):
         """Whether it waits for `go`, with nothing under way."""
         self._symbols = symbols
         self._go = go
+        self._prefix = prefix
         self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=15.0)
         self._user = user
         self._chance = random.Random(seed)
@@ -101,13 +103,13 @@ class StubbornClient(threading.Thread):
 
     def _next_id(self, what: str) -> str:
         self._count += 1
-        return f"{what}-{self._user}-{self._count:07d}"
+        return f"{self._prefix}-{what}-{self._user}-{self._count:07d}"
 
     def _order_or_cancel(self) -> Intent:
         if self._open and self._chance.random() < 0.3:
             cid = self._open.pop(self._chance.randrange(len(self._open)))
             return Intent("cancel", cid, self._user, "/api/orders/cancel", {"cid": cid})
-        cid = self._next_id("killed-order")
+        cid = self._next_id("order")
         return Intent("order", cid, self._user, "/api/orders", {"cid": cid, **self._random_order()})
 
     def _random_order(self) -> dict[str, Any]:
@@ -125,7 +127,7 @@ class StubbornClient(threading.Thread):
     def _transfer(self) -> Intent:
         chance = self._chance
         way = chance.choice(("in", "in", "out"))
-        transfer_id = self._next_id("killed-transfer")
+        transfer_id = self._next_id("transfer")
         amount = "10000000000" if way == "out" and chance.random() < 0.2 else f"{chance.randint(1, 99999) / 1000}"
         user = chance.choice((1001, 1002, 1003))
         body = {"transfer_id": transfer_id, "user_id": user, "asset": chance.choice(("BTC", "ETH", "USDT"))}
