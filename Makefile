@@ -37,7 +37,7 @@ test: lint ## Check everything: style, types, layers, unit, contract, simulation
 
 test-cluster: $(VENV)/.installed-dev ## Check the operator, chart and image on a real Kubernetes node, which it starts on this machine; as root
 	$(BIN)/python -m tests.cluster.tools
-	$(BIN)/pytest tests/cluster -n 0 -v -s
+	$(BIN)/pytest tests/cluster -n 0 -vv -s
 
 lint: $(VENV)/.installed-dev ## The part of `make test` that runs nothing
 	$(BIN)/ruff check .
