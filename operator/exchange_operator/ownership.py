@@ -22,7 +22,7 @@ def not_ours(live: Manifest, wanted: Manifest) -> str:
             f"{what} belongs to {other['kind']} {other['name']} (uid {other['uid']}) and is left alone: "
             "delete it, or give the Exchange another name"
         )
-    if other or _labels(live).items() >= identity(wanted).items():
+    if other or _labels(live).items() >= identity(_labels(wanted)).items():
         return ""
     return (
         f"{what} was made by somebody else, as it lacks our labels, and is left alone: "
@@ -30,9 +30,9 @@ def not_ours(live: Manifest, wanted: Manifest) -> str:
     )
 
 
-def identity(wanted: Manifest) -> Mapping[str, str]:
-    """The labels by which what belongs to one exchange is known."""
-    return {key: value for key, value in _labels(wanted).items() if key in _IDENTITY}
+def identity(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Those labels by which what belongs to one exchange is known."""
+    return {key: value for key, value in labels.items() if key in _IDENTITY}
 
 
 def is_made_by_exchange(live: Manifest) -> bool:

@@ -35,6 +35,9 @@ class SimulatedCluster:
         self.now = datetime(2025, 1, 1, tzinfo=UTC)
         self.foreign: set[Key] = set()
         self.can_grow = True
+        self.jobs_hang = False
+        self.pods_may_go = self.data_may_go = False
+        self.lost_pods: set[str] = set()
         self._number = 0
 
     # What the operator sees and does
@@ -60,11 +63,13 @@ class SimulatedCluster:
             case Delete(key, _, orphan):
                 self._delete(key, orphan)
             case DeletePod(name):
-                assert not self._is_ready(self.pods[name]), f"{name} served"
+                assert self.pods_may_go or not self._is_ready(self.pods[name]), f"{name} served"
                 self.pods[name]["metadata"]["deletionTimestamp"] = self._time()
             case CreateKeys(name):
                 assert Key("Secret", name) not in self.objects, "keys are never written over"
-                self.add({"kind": "Secret", "metadata": {"name": name}})
+                whose = {"name": "exchange", "instance": name.removesuffix("-keys"), "managed-by": "exchange-operator"}
+                labels = {f"app.kubernetes.io/{key}": value for key, value in whose.items()}
+                self.add({"kind": "Secret", "metadata": {"name": name, "labels": labels}})
             case GrowVolume(claim, size):
                 requests = self.objects[Key("PersistentVolumeClaim", claim)]["spec"]["resources"]["requests"]
                 assert quantity(size) > quantity(requests["storage"]), "a volume only grows"
@@ -101,7 +106,7 @@ class SimulatedCluster:
         self.objects[key] = {**new, "status": live.get("status", {})}
 
     def _delete(self, key: Key, orphan: bool) -> None:
-        assert key.kind not in ("PersistentVolumeClaim", "Secret"), f"{key} holds data"
+        assert self.data_may_go or key.kind not in ("PersistentVolumeClaim", "Secret"), f"{key} holds data"
         assert key not in self.foreign, f"{key} is somebody else's"
         live = self.objects[key]
         assert "deletionTimestamp" not in live["metadata"], f"{key} is deleted twice"
@@ -117,7 +122,8 @@ class SimulatedCluster:
         self.now += STEP
         for key in [key for key, one in self.objects.items() if "deletionTimestamp" in one["metadata"]]:
             del self.objects[key]
-        for name in [name for name, pod in self.pods.items() if "deletionTimestamp" in pod["metadata"]]:
+        ending = {name for name, pod in self.pods.items() if "deletionTimestamp" in pod["metadata"]}
+        for name in ending - self.lost_pods:
             del self.pods[name]
         for pod in self.pods.values():
             self._run(pod)
@@ -172,7 +178,7 @@ class SimulatedCluster:
 
     def _claim(self, live: Manifest, pod: str) -> None:
         for template in live["spec"].get("volumeClaimTemplates", ()):
-            labels = live["spec"]["selector"]["matchLabels"]
+            labels = template["metadata"].get("labels", {}) | live["spec"]["selector"]["matchLabels"]
             claim = {
                 "kind": "PersistentVolumeClaim",
                 "metadata": {"name": f"{template['metadata']['name']}-{pod}", "labels": labels},
@@ -200,7 +206,7 @@ class SimulatedCluster:
         if any(one["status"] == "True" for one in live.setdefault("status", {}).get("conditions", ())):
             return
         bad = "bad" in live["spec"]["template"]["spec"]["containers"][0]["image"]
-        if live["status"].setdefault("active", 0):
+        if live["status"].setdefault("active", 0) and not self.jobs_hang:
             done = {"type": "Failed" if bad else "Complete", "status": "True", "message": "BackoffLimitExceeded"}
             live["status"]["conditions"] = [{**done, "lastTransitionTime": self._time()}]
         live["status"]["active"] = 1
