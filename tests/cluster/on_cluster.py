@@ -99,6 +99,18 @@ class OnCluster:
     def pod_names(self, component: str) -> list[str]:
         return [pod["metadata"]["name"] for pod in self.pods(component)]
 
+    def replace_pods(self, component: str) -> None:
+        """Delete the pods of a component, and wait until there are as many new ones and all are ready."""
+        before = {pod["metadata"]["uid"] for pod in self.pods(component)}
+        self.kubectl("delete", "pod", *self.pod_names(component), "--wait=false")
+
+        def replaced() -> bool:
+            pods = self.pods(component)
+            fresh = before.isdisjoint(pod["metadata"]["uid"] for pod in pods)
+            return fresh and len(pods) == len(before) and all(map(_is_ready, pods))
+
+        self.until(replaced, f"new pods of {component} are ready")
+
     def lives(self) -> dict[str, tuple[str, int]]:
         """By pod, what changes when it is made anew or restarted. Without what ran to its end."""
         return {
@@ -274,6 +286,11 @@ def is_refused(call: Callable[[], Any], reject: str) -> bool:
     except Refusal as refusal:
         return refusal.reject == reject or reject in str(refusal)
     return False
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _verifier(container: dict[str, Any]) -> dict[str, Any]:

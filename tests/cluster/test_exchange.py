@@ -184,7 +184,7 @@ def _upgrade(exchange: OnCluster, tag: str) -> tuple[float, list[str]]:
 def test_pod_of_each_component_deleted_under_load_loses_nothing(exchange: OnCluster, component: str) -> None:
     with exchange.load() as load:
         load.wait_for(30)
-        exchange.kubectl("delete", "pod", *exchange.pod_names(component), "--wait=false")
+        exchange.replace_pods(component)
         exchange.settle()
         load.wait_for(30)
     print(f"\n{component}: requests {len(load.done)}, not answered at the first attempt {len(load.failed)}")
