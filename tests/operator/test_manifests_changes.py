@@ -41,7 +41,7 @@ _RUN = _SERVICES | {"topics", "schema", "backup"}
         ({"image": {"tag": "2"}}, _RUN),
         ({"scheduling": {"nodeSelector": {"pool": "trading"}}}, _RUN | {"redpanda", "scylla"}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_a_change_rolls_those_whom_it_is_about(change: dict[str, Any], concerned: set[str]) -> None:
     def pods(spec: dict[str, Any]) -> dict[str, Manifest]:
