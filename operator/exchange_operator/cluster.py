@@ -224,7 +224,8 @@ class Cluster:
                 self._api.patch(KINDS["PersistentVolumeClaim"].path(namespace, claim), what, body, api.MERGE)
         except Refused as error:
             raise Refused(
-                f"{what} cannot grow to {size}; its StorageClass must have allowVolumeExpansion: true: {error}"
+                f"{what} cannot grow to {size}; it must be bound to a volume, and its StorageClass must have "
+                f"allowVolumeExpansion: true: {error}"
             ) from error
 
     def _serves(self, kind: str) -> bool:

@@ -198,9 +198,9 @@ def _explained(error: kubernetes.client.ApiException, what: str) -> ClusterError
 
 
 def _said(error: kubernetes.client.ApiException) -> str:
-    """What the API server answered, in words."""
+    """What the API server answered, in words: its first line, behind which there may be a comparison."""
     try:
         status = json.loads(error.body or "")
-        return str(status["message"])
+        return str(status["message"]).partition("\n")[0]
     except (ValueError, KeyError, TypeError):
         return f"{error.status} {error.reason}".strip()

@@ -1,7 +1,8 @@
 """One pass over one exchange: look, decide, do, look again, say what has become of it. `passes` calls it in threads.
 
-Nothing that a pass decides rests on what an earlier one remembered: the operator may end at any point, and the next
-one goes on from what it finds. What is remembered only tells repairs from first starts.
+Hardly anything that a pass decides rests on what an earlier one remembered: the operator may end at any point, and the
+next one goes on from what it finds. What is remembered tells repairs from first starts, and for how long a deletion
+has waited.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ import msgspec
 from exchange_operator.actions import Action, Apply, CreateKeys, Delete, DeletePod, GrowVolume, Observed, Plan
 from exchange_operator.announcements import announcements
 from exchange_operator.cluster import Cluster
-from exchange_operator.deletion import plan_deletion
+from exchange_operator.deletion import DeletionPlan, Progress, plan_deletion
 from exchange_operator.kubernetes_api import ClusterError, ClusterUnavailable, Refused
 from exchange_operator.manifests import Desired, desired
 from exchange_operator.metrics import Metrics
@@ -52,6 +53,7 @@ class Reconciler:
         self._lines = lines
         self._now = now
         self._seen: dict[str, frozenset[Key]] = {}
+        self._progress: dict[str, Progress] = {}
 
     def run(self, namespace: str, name: str, stopping: Stopping) -> Outcome:
         """One pass. Raises what it failed with; the resource tells of it too, when the cluster can be told."""
@@ -135,14 +137,12 @@ class Reconciler:
 
     def _tear_down(self, exchange: Exchange, resource: Manifest, stopping: Stopping) -> Outcome:
         observed = self._cluster.observe(exchange, ())
-        planned = plan_deletion(exchange, observed, self._now())
+        planned = plan_deletion(exchange, observed, self._now(), self._progress.get(exchange.uid))
+        # Before anything is done: what fails again and again must not keep a step from being given up.
+        self._progress[exchange.uid] = planned.progress
+        if planned.done:
+            return self._let_go(exchange, resource, planned, observed)
         self._execute(exchange, planned.actions, observed, stopping)
-        if planned.done and not stopping():
-            self._symbols.forget(exchange)
-            self._seen.pop(exchange.uid, None)
-            if planned.message:
-                self._post(resource, "Warning", "LeftBehind", planned.message)
-            return Outcome("deleted", gone=True)
         previous = resource.get("status", {})
         verdicts = {
             "Ready": (False, "Deleting", planned.message),
@@ -153,6 +153,21 @@ class Reconciler:
         status = {**previous, "observedGeneration": exchange.generation, "conditions": [*told, *kept]}
         self._put_status(resource, status)
         return Outcome("deleting", TEAR_DOWN_SECONDS, conditions=_are_true(status))
+
+    def _let_go(self, exchange: Exchange, resource: Manifest, planned: DeletionPlan, observed: Observed) -> Outcome:
+        """The last step. What the cluster refuses to delete stays: it would hold the resource for ever."""
+        left = [planned.message] if planned.message else []
+        for action in planned.actions:
+            try:
+                self._execute(exchange, [action], observed, lambda: False)
+            except Refused as error:
+                left.append(str(error))
+        self._symbols.forget(exchange)
+        self._seen.pop(exchange.uid, None)
+        self._progress.pop(exchange.uid, None)
+        if left:
+            self._post(resource, "Warning", "LeftBehind", "; ".join(left))
+        return Outcome("deleted", gone=True)
 
     # What is told
 
@@ -184,10 +199,8 @@ def _result(
     """In one word, and after how many seconds to look again."""
     if exchange.paused:
         return "paused", LOOK_AGAIN_SECONDS
-    if is_stuck:
-        return "degraded", LOOK_AGAIN_SECONDS
     if any(not isinstance(action, GrowVolume) for action in planned.actions):
-        return "going_on", GO_ON_SECONDS
+        return ("degraded", LOOK_AGAIN_SECONDS) if is_stuck else ("going_on", GO_ON_SECONDS)
     if planned.waiting_for or (symbols.why and not symbols.broken):
         return "waiting", WAIT_SECONDS
     if has_problems or symbols.broken:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -28,6 +29,13 @@ class Request(NamedTuple):
     verb: str
     uri: str
     status: int
+
+    @property
+    def target(self) -> tuple[str, str]:
+        """The plural of the kind, and the name of the object in its namespace; the latter empty for all of them."""
+        _, _, place = urlsplit(self.uri).path.partition("/namespaces/")
+        _, kind, name, *_ = [*place.split("/"), "", ""]
+        return kind, name
 
     @property
     def is_write(self) -> bool:
