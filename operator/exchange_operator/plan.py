@@ -37,7 +37,6 @@ STARTS_WITHIN: Final = timedelta(minutes=5)
 
 _MAX_PATHS: Final = 3
 _NEVER_DELETED: Final = frozenset({"PersistentVolumeClaim", "Secret"})
-_HAVE_KEYS: Final = frozenset({"Deployment", "StatefulSet", "PersistentVolumeClaim"})
 _REVISION: Final = "controller-revision-hash"
 _LEANED_ON: Final = frozenset({"ConfigMap", "Service", "ServiceAccount"})
 _IMMUTABLE: Final[Mapping[str, tuple[str, ...]]] = {
@@ -84,8 +83,14 @@ def _keys(exchange: Exchange, observed: Observed) -> Iterator[Action]:
 
 def _lacks_keys(exchange: Exchange, observed: Observed) -> bool:
     """Whether there were keys, and now there are none. New ones would fit nothing that was sealed with the old."""
-    begun = any(key.kind in _HAVE_KEYS for key in observed.objects)
-    return begun and Key("Secret", keys_name(exchange)) not in observed.objects
+    if Key("Secret", keys_name(exchange)) in observed.objects:
+        return False
+    there = observed.objects.values()
+    return any(one["kind"] == "PersistentVolumeClaim" or _runs_for_us(one) for one in there)
+
+
+def _runs_for_us(live: Manifest) -> bool:
+    return live["kind"] in ("Deployment", "StatefulSet") and is_made_by_exchange(live)
 
 
 def _blocked(exchange: Exchange, desired: Desired, observed: Observed) -> Plan | None:

@@ -585,3 +585,10 @@ def test_keys_are_not_made_for_volumes_that_were_kept() -> None:
     kept = {key: one for key, one in cluster.objects.items() if key.kind == "PersistentVolumeClaim"}
     cluster.objects, cluster.pods = kept, {}
     assert not any(isinstance(action, CreateKeys) for action in next_plan(cluster, asked()).actions)
+
+
+def test_keys_are_made_although_somebody_else_has_a_name_of_ours() -> None:
+    cluster = SimulatedCluster()
+    cluster.add({"kind": "StatefulSet", "metadata": {"name": "demo-matcher"}, "spec": {}})
+    cluster.foreign.add(MATCHER)
+    assert next_plan(cluster, asked()).actions[0] == CreateKeys("demo-keys")
