@@ -24,11 +24,11 @@ class OperatorProcess(Server):
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, sample: str, /, **labels: str) -> float:
         """The value of a sample; 0 when there is none yet."""
         text = httpx.get(f"{self.url}/metrics", timeout=10.0).text
         samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
-        found = (one.value for one in samples if one.name == f"exchange_operator_{name}" and one.labels == labels)
+        found = (one.value for one in samples if one.name == f"exchange_operator_{sample}" and one.labels == labels)
         return next(found, 0.0)
 
     def log(self) -> Iterator[dict[str, Any]]:
