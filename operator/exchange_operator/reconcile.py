@@ -96,7 +96,8 @@ class Reconciler:
             is_stuck = planned.actions == done and not stopping()
             if is_stuck and not problems:
                 problems = [f"{_said(action)} ({_why(action)}) comes to nothing" for action in done]
-        symbols = self._symbols.sync(exchange, observed, stopping)
+        declared = [one["name"] for one in resource.get("status", {}).get("symbols", ())]
+        symbols = self._symbols.sync(exchange, observed, declared, stopping)
         self._seen[exchange.uid] = frozenset(key for key, one in observed.objects.items() if not is_going(one))
         previous, now = resource.get("status", {}), self._now()
         status = build_status(exchange, wanted, observed, planned, symbols, previous, now)

@@ -70,10 +70,10 @@ class ExchangeStatus(Part, frozen=True):
         tuple[SymbolState, ...],
         Meta(
             max_length=2000,
-            description="The symbols that the exchange knows, with those that are no longer in the spec.",
+            description="The symbols that the spec names or named, as the exchange has them.",
             extra_json_schema=map_by("name"),
         ),
     ] = ()
-    symbol_count: Annotated[_Count, Meta(description="How many symbols the exchange knows.")] = 0
+    symbol_count: Annotated[_Count, Meta(description="How many these are.")] = 0
     gateway: Annotated[str, Meta(max_length=16, description="Ready gateways of how many, such as 2/3.")] = ""
     endpoints: Endpoints = Endpoints()

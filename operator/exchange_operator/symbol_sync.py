@@ -1,8 +1,8 @@
 """Make an exchange's assets and symbols those of its resource, through its gateway. `reconcile` calls it."""
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection
+from typing import Final
 
 from exchange_operator.actions import Observed
 from exchange_operator.cluster import Cluster
@@ -34,25 +34,28 @@ class SymbolSync:
         self._lock = threading.Lock()
         self._gateways: dict[str, GatewayApi] = {}
 
-    def sync(self, exchange: Exchange, observed: Observed, stopping: Callable[[], bool]) -> Symbols:
-        """Declare and change what differs, unless the exchange is paused, and tell what there is then."""
+    def sync(
+        self, exchange: Exchange, observed: Observed, declared: Collection[str], stopping: Callable[[], bool]
+    ) -> Symbols:
+        """Declare and change what differs, unless the exchange is paused, and tell what there is then.
+
+        declared: the symbols that the resource named before. Those of others are left alone.
+        """
         gateway = observed.objects.get(Key("Deployment", object_name(exchange, "gateway")))
         if gateway is None or count(gateway).ready == 0:
             return Symbols(why="no gateway is ready yet")
         api = self._gateway(exchange)
         try:
-            found = api.instruments()
-            planned = plan_symbols(exchange, found)
+            planned = plan_symbols(exchange, api.instruments(), declared)
             problems = list(planned.problems)
             if planned.calls and not exchange.paused:
                 problems += self._call(exchange, api, planned, stopping)
-                found = api.instruments()
-                planned = plan_symbols(exchange, found)
+                planned = plan_symbols(exchange, api.instruments(), declared)
         except (GatewayUnavailable, ClusterUnavailable) as error:
             return Symbols(why=str(error))
         except (GatewayError, ClusterError) as error:
             return Symbols(why=str(error), broken=True)
-        return _told(found, planned, problems)
+        return _told(planned, problems)
 
     def forget(self, exchange: Exchange) -> None:
         """The exchange goes."""
@@ -92,13 +95,14 @@ class SymbolSync:
         return refused
 
 
-def _told(found: Mapping[str, Any], planned: SymbolsPlan, problems: list[str]) -> Symbols:
+def _told(planned: SymbolsPlan, problems: list[str]) -> Symbols:
     """What is so by now. problems: what does not become as wanted by waiting."""
-    known = tuple((one["name"], one["status"]) for one in found["symbols"])
     if problems:
         more = f" (and {len(problems) - _MAX_PROBLEMS} more)" if len(problems) > _MAX_PROBLEMS else ""
-        return Symbols(known, "; ".join(problems[:_MAX_PROBLEMS]) + more, broken=True)
+        return Symbols(planned.known, "; ".join(problems[:_MAX_PROBLEMS]) + more, broken=True)
     if planned.calls:
         waiting = ", ".join(call.path.rpartition("/")[2] for call in planned.calls[:_MAX_PROBLEMS])
-        return Symbols(known, f"{len(planned.calls)} assets and symbols are not as wanted yet, such as {waiting}")
-    return Symbols(known)
+        return Symbols(
+            planned.known, f"{len(planned.calls)} assets and symbols are not as wanted yet, such as {waiting}"
+        )
+    return Symbols(planned.known)

@@ -46,15 +46,15 @@ class SymbolsPlan(NamedTuple):
     known: tuple[tuple[str, str], ...]
 
 
-def plan_symbols(exchange: Exchange, found: Mapping[str, Any], declared: Collection[str] | None = None) -> SymbolsPlan:
+def plan_symbols(exchange: Exchange, found: Mapping[str, Any], declared: Collection[str]) -> SymbolsPlan:
     """What is to be declared or changed, assets first.
 
     found: as GET /api/symbols answers it, {"assets": [{"name", "scale"}], "symbols": [{"name", "tick_size", …}]}.
-    declared: symbols that the resource named before; the others belong to whoever declared them. None: all of them.
+    declared: symbols that the resource named before; the others belong to whoever declared them.
     """
     assets = {one["name"]: one for one in found["assets"]}
     symbols = {one["name"]: one for one in found["symbols"]}
-    ours = {symbol.name for symbol in exchange.spec.symbols} | set(symbols if declared is None else declared)
+    ours = {symbol.name for symbol in exchange.spec.symbols} | set(declared)
     steps = [
         *(_asset(asset, assets.get(asset.name)) for asset in exchange.spec.assets),
         *(_symbol(symbol, symbols.get(symbol.name)) for symbol in exchange.spec.symbols),
