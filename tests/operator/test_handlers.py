@@ -23,6 +23,7 @@ from services.adapters.logs import Logs
 from tests.operator.audited_server import AuditedServer
 from tests.operator.exchanges import create, know_exchanges, minimal, new_namespace
 
+_USER = "kopf"
 _SOON_SECONDS = 30.0
 """A busy machine takes a while."""
 _PROMPT_SECONDS = 5.0
@@ -109,6 +110,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedServer]:
     try:
         server.start()
         know_exchanges(server)
+        server.kubectl("create", "clusterrolebinding", _USER, "--clusterrole=cluster-admin", f"--user={_USER}")
         yield server
     finally:
         server.end()
@@ -123,7 +125,7 @@ def recorder() -> Recorder:
 def operator(
     server: AuditedServer, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Operator]:
-    monkeypatch.setattr(kubernetes.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(server.kubeconfig))
+    monkeypatch.setattr(kubernetes.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(server.kubeconfig_of(_USER)))
     logs = Logs(tmp_path / "logs")
     operator = Operator(recorder, logs)
     operator.start()
@@ -178,7 +180,7 @@ def test_watches_are_asked_for_with_an_end_and_for_our_objects_alone(server: Aud
     kinds = {"exchanges", *(child[-1] for child in CHILDREN)}
 
     def watched() -> dict[str, dict[str, list[str]]]:
-        uris = (urlsplit(one.uri) for one in server.requests("admin") if "watch=true" in one.uri)
+        uris = (urlsplit(one.uri) for one in server.requests(_USER) if "watch=true" in one.uri)
         return {uri.path.rpartition("/")[2]: parse_qs(uri.query) for uri in uris if "timeoutSeconds=300" in uri.query}
 
     _until(lambda: kinds <= watched().keys(), "all kinds are watched")
@@ -286,7 +288,7 @@ def test_deleted_exchange_stays_until_it_is_torn_down(
 def test_deletion_while_no_operator_runs_is_torn_down_by_the_next(
     server: AuditedServer, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kubernetes.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(server.kubeconfig))
+    monkeypatch.setattr(kubernetes.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(server.kubeconfig_of(_USER)))
     namespace = new_namespace(server)
     server.apply(json.dumps(minimal(namespace=namespace)))
     where = ("-n", namespace, "exchange/demo")
