@@ -27,7 +27,6 @@ def policies(exchange: Exchange) -> tuple[Manifest, ...]:
     if not exchange.spec.network_policy.enabled:
         return ()
     found = [
-        _default(exchange),
         _broker_clients(exchange),
         _database_clients(exchange),
         _cores(exchange),
@@ -41,7 +40,8 @@ def policies(exchange: Exchange) -> tuple[Manifest, ...]:
         found.append(_database(exchange))
     if exchange.spec.backup is not None:
         found.append(_backups(exchange))
-    return tuple(found)
+    # Last, so that to switch policies on denies nothing that the others allow, not for a moment.
+    return (*found, _default(exchange))
 
 
 def _default(exchange: Exchange) -> Manifest:
