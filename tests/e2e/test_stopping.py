@@ -89,12 +89,11 @@ def ends(stack: Stack, *names: str) -> dict[str, float]:
     return gone
 
 
-def recovered(stack: Stack, service: str) -> dict[str, Any]:
-    """What a core said of its last recovery."""
-    lines = [line for path in stack.log_dir.glob(f"{service}.log.*") for line in path.read_text().splitlines()]
-    said = [json.loads(line) for line in lines if '"recovered"' in line]
-    found: dict[str, Any] = said[-1]
-    return found
+def recoveries(stack: Stack, service: str) -> list[dict[str, Any]]:
+    """What a core said of each of its recoveries, in their order. Lines come a moment after what they tell of."""
+    files = sorted(stack.log_dir.glob(f"{service}.log.*"))
+    lines = [line for path in files for line in path.read_text().splitlines(keepends=True)]
+    return [json.loads(line) for line in lines if '"recovered"' in line and line.endswith("\n")]
 
 
 def test_gateway_told_to_stop_is_not_ready_at_once_and_answers_everything_while_it_drains(stack: Stack) -> None:
@@ -116,11 +115,14 @@ def test_core_told_to_stop_leaves_a_snapshot_and_replays_nothing_afterwards(stac
     with Flow(stack):
         pass
     for name in ("ubscore-0", "matcher-0"):
+        service = name.partition("-")[0]
+        before = len(recoveries(stack, service))
         assert stack.stop_process(name) == 0
         snapshots = list((stack.folder / "data" / name).rglob("snapshot-*"))
         stack.restart(name)
         stack.wait_ready(name)
-        said = recovered(stack, name.partition("-")[0])
+        until(lambda service=service, before=before: len(recoveries(stack, service)) > before, within_s=60)
+        said = recoveries(stack, service)[-1]
         assert said["replayed_frames"] == 0
         assert [path.name for path in snapshots] == [f"snapshot-{said['next_offset']:020}.snap"]
         assert said["next_offset"] > 20
