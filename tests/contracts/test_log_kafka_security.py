@@ -34,7 +34,7 @@ def settings(broker: Broker) -> KafkaSettings:
     )
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 @run_async
 async def test_tls_and_sasl_topics_appends_reads_and_waits_work(settings: KafkaSettings, mechanism: str) -> None:
     settings = dataclasses.replace(settings, sasl_mechanism=mechanism)

@@ -20,6 +20,7 @@ VERSION: Final = "4.1.0"
 USER: Final = "exchange"
 PASSWORD: Final = "a-password-for-tests"
 _OPTIONS: Final = ("-Xms128m", "-Xmx512m", "-XX:TieredStopAtLevel=1")
+_SCRAM: Final = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 _CLUSTER_ID: Final = "ZXhjaGFuZ2UtdGVzdHMtMQ"
 
 # As small as it gets. A killed node is let in again after one second instead of nine.
@@ -34,9 +35,10 @@ controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.name.secure.ssl.keystore.type=PEM
 listener.name.secure.ssl.keystore.location={keystore}
-listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 listener.name.secure.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required user_{user}="{password}";
 listener.name.secure.scram-sha-256.sasl.jaas.config={modules}.scram.ScramLoginModule required;
+listener.name.secure.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule required;
 log.dirs={data}
 num.network.threads=1
 num.io.threads=2
@@ -67,7 +69,7 @@ class Broker(JavaServer):
         self.certificate = folder / "certificate.pem"
         self._properties = folder / "server.properties"
         keystore = folder / "keystore.pem"
-        certificate, key = self_signed()
+        certificate, key = self_signed(host)
         self.certificate.write_bytes(certificate)
         keystore.write_bytes(key + certificate)
         text = _PROPERTIES.format(
@@ -83,9 +85,9 @@ class Broker(JavaServer):
         )
         self._properties.write_text(text)
         if not (folder / "data" / "meta.properties").exists():
-            scram = f"SCRAM-SHA-256=[name={USER},password={PASSWORD}]"
             tool = ("kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(self._properties))
-            self._run_to_the_end(*tool, "--add-scram", scram)
+            scram = [f"--add-scram={mechanism}=[name={USER},password={PASSWORD}]" for mechanism in _SCRAM]
+            self._run_to_the_end(*tool, *scram)
 
     def _main(self) -> Sequence[str]:
         return "kafka.Kafka", str(self._properties)

@@ -152,7 +152,7 @@ class Database(JavaServer):
         self._file.write_text(json.dumps(configuration))
 
     def _security(self, keystore: Path) -> dict[str, Any]:
-        certificate, key = self_signed()
+        certificate, key = self_signed(self.host)
         self.certificate.write_bytes(certificate)
         parsed: Any = load_pem_private_key(key, None)
         keystore.write_bytes(

@@ -24,12 +24,12 @@ _MODULE: Final = f"github.com/versity/versitygw/cmd/versitygw@v{VERSION}"
 
 
 class S3(Server):
-    """One server on a folder of its own; ended by its own pid."""
+    """One server on a folder of its own; ended by its own pid. host: the address of this machine that it listens on."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1") -> None:
         super().__init__("S3 server", folder)
         self._program = _program()
-        self._address = f"127.0.0.1:{free_ports(1)[0]}"
+        self._address = f"{host}:{free_ports(1)[0]}"
         self.url = f"http://{self._address}"
         self.root = folder / "buckets"
         self._metadata = folder / "metadata"
