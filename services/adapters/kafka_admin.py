@@ -1,19 +1,20 @@
-"""The administrator's client of the brokers, and what only it may do: see which topics there are, and delete some."""
+"""The administrator's client of the brokers, and what only it may do: see, make and delete topics."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import UnknownTopicOrPartitionError, for_code
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.log_kafka_cursor import CLIENT_ERRORS
 from services.domain.errors import LogError
 
 _RETRY_S: Final = 0.2
+_LOOK_EVERY_S: Final = 0.05
 
 
 @contextlib.asynccontextmanager
@@ -83,6 +84,29 @@ async def partition_counts(admin: Any, names: Collection[str]) -> dict[str, int]
     """How many partitions each of these topics has, by the broker's own names; without those that do not exist."""
     topics = await admin.describe_topics(None)
     return {topic["topic"]: len(topic["partitions"]) for topic in topics if topic["topic"] in names}
+
+
+async def create_topics(admin: Any, topics: Sequence[NewTopic]) -> None:
+    """Ask for topics; `wait_for_leaders` tells when they are there. Raises LogError when a broker refuses one."""
+    for name, code, *message in (await admin.create_topics(list(topics))).topic_errors:
+        # Somebody else who makes the same at the same time may have been faster.
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            raise LogError(f"topic {name} cannot be created: {refusal(code, *message)}")
+
+
+async def wait_for_leaders(admin: Any, wanted: Mapping[str, int]) -> None:
+    """Return once the brokers tell clients who leads so many partitions of each of these topics."""
+    while True:
+        topics = await admin.describe_topics(None)
+        led = {topic["topic"]: sum(part["leader"] >= 0 for part in topic["partitions"]) for topic in topics}
+        if all(led.get(name, 0) >= count for name, count in wanted.items()):
+            return
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def refusal(code: int, message: str | None = None) -> str:
+    """A broker's answer in words: what the protocol calls it, and what the broker adds."""
+    return f"{for_code(code).__name__} {message or ''}".rstrip()
 
 
 async def delete_topics(settings: KafkaSettings, names: Collection[str]) -> None:

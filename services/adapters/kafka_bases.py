@@ -12,9 +12,9 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as BrokerPartition
 from aiokafka.admin import NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
+from aiokafka.errors import TopicAuthorizationFailedError
 
-from services.adapters.kafka_admin import connected_admin
+from services.adapters.kafka_admin import connected_admin, create_topics, wait_for_leaders
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.log_kafka_cursor import CLIENT_ERRORS, started, stopped
 from services.domain.errors import LogError
@@ -81,18 +81,9 @@ def _refuse_others(present: Mapping[TopicPartition, int], bases: Mapping[TopicPa
 
 async def _make_topic(settings: KafkaSettings, replication: int) -> None:
     async with connected_admin(settings) as admin:
-        topic = NewTopic(settings.topic(BASES_TOPIC), 1, replication, topic_configs={"cleanup.policy": "compact"})
-        for _, code, *message in (await admin.create_topics([topic])).topic_errors:
-            if code and for_code(code) is not TopicAlreadyExistsError:
-                raise LogError(f"topic {settings.topic(BASES_TOPIC)} cannot be created: {for_code(code)} {message}")
-        # Only the brokers can tell when it is there.
-        while settings.topic(BASES_TOPIC) not in await _visible_topics(admin):  # noqa: ASYNC110
-            await asyncio.sleep(_RETRY_S)
-
-
-async def _visible_topics(admin: Any) -> set[str]:
-    topics = await admin.describe_topics(None)
-    return {topic["topic"] for topic in topics if all(part["leader"] >= 0 for part in topic["partitions"])}
+        name = settings.topic(BASES_TOPIC)
+        await create_topics(admin, [NewTopic(name, 1, replication, topic_configs={"cleanup.policy": "compact"})])
+        await wait_for_leaders(admin, {name: 1})
 
 
 async def _append(settings: KafkaSettings, bases: Mapping[TopicPartition, int]) -> None:

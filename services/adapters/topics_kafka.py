@@ -1,21 +1,19 @@
 """Makes the topics on the brokers what the configuration says, without ever losing a frame."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError
 
-from services.adapters.kafka_admin import administrating, partition_counts
+from services.adapters.kafka_admin import administrating, create_topics, partition_counts, refusal, wait_for_leaders
 from services.adapters.kafka_settings import MIB, KafkaSettings
 from services.domain.errors import LogError
 
 _SET_ON_TOPIC: Final = 1
 """Where a value comes from, in the protocol's numbers: from the topic itself, not from the broker or its defaults."""
-_LOOK_EVERY_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +74,7 @@ class _Topics:
         grown = {name: self._wanted[name] for name, count in present.items() if count < self._wanted[name]}
         changes = await self._create(missing) + await self._grow(grown, present) + await self._set(list(present))
         if missing or grown:
-            await self._settled()
+            await wait_for_leaders(self._admin, self._wanted)
         return changes
 
     async def _create(self, missing: Mapping[str, int]) -> list[str]:
@@ -86,11 +84,7 @@ class _Topics:
         new = [
             NewTopic(name, count, self._settings.replication, topic_configs=entries) for name, count in missing.items()
         ]
-        answer = await self._admin.create_topics(new)
-        for name, code, *message in answer.topic_errors:
-            # Somebody else who applies the same at the same time may have been faster.
-            if code and for_code(code) is not TopicAlreadyExistsError:
-                raise LogError(f"topic {name} cannot be created: {_reason(code, message)}")
+        await create_topics(self._admin, new)
         return [f"created topic {name} with {count} partitions" for name, count in missing.items()]
 
     async def _grow(self, grown: Mapping[str, int], present: Mapping[str, int]) -> list[str]:
@@ -117,7 +111,7 @@ class _Topics:
             for answer in await self._admin.alter_configs(resources):
                 for code, message, _, name in answer.resources:
                     if code:
-                        raise LogError(f"topic {name} cannot be changed: {_reason(code, [message])}")
+                        raise LogError(f"topic {name} cannot be changed: {refusal(code, message)}")
         return changes
 
     async def _described(self, names: list[str]) -> list[tuple[str, dict[str, str], dict[str, str]]]:
@@ -126,23 +120,8 @@ class _Topics:
         for answer in await self._admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, n) for n in names]):
             for code, message, _, name, entries in answer.resources:
                 if code:
-                    raise LogError(f"topic {name} cannot be described: {_reason(code, [message])}")
+                    raise LogError(f"topic {name} cannot be described: {refusal(code, message)}")
                 values = {entry[0]: entry[1] for entry in entries}
                 own = {entry[0]: entry[1] for entry in entries if entry[3] == _SET_ON_TOPIC and not entry[2]}
                 described.append((name, values, own))
         return described
-
-    async def _settled(self) -> None:
-        """Return once every partition has a leader, as the brokers tell clients."""
-        while True:
-            topics = await self._admin.describe_topics(list(self._wanted))
-            led = {
-                topic["topic"]: sum([partition["leader"] >= 0 for partition in topic["partitions"]]) for topic in topics
-            }
-            if all(led.get(name, 0) >= count for name, count in self._wanted.items()):
-                return
-            await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def _reason(code: int, message: list[str | None]) -> str:
-    return f"{for_code(code).__name__} {' '.join(filter(None, message))}".rstrip()
