@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka_cursor import CLIENT_ERRORS
+from services.adapters.log_kafka_cursor import CLIENT_ERRORS, start_patiently
 from services.domain.errors import LogError
 
 _RETRY_S: Final = 0.2
@@ -42,20 +42,10 @@ async def connected_admin(settings: KafkaSettings) -> AsyncIterator[Any]:
     """As `administrating`. Waits for a broker as long as it takes, and raises the client's own errors."""
     admin = AIOKafkaAdminClient(**settings.client_options())
     try:
-        await _connect(admin)
+        await start_patiently(admin)
         yield admin
     finally:
         await admin.close()
-
-
-async def _connect(admin: Any) -> None:
-    while True:
-        try:
-            await admin.start()
-        except CLIENT_ERRORS:
-            await asyncio.sleep(_RETRY_S)
-        else:
-            return
 
 
 class _Complaints(logging.Handler):

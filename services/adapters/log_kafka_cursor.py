@@ -154,18 +154,25 @@ class Bounds:
             await stopped(consumer)
 
 
-async def started(client: Any) -> Any:
-    """The client once it found a broker, however long that takes."""
+async def start_patiently(client: Any) -> None:
+    """Start any of the clients, as often as it takes until a broker answers."""
     while True:
         try:
             await client.start()
         except CLIENT_ERRORS:
             await asyncio.sleep(_RETRY_S)
-        except BaseException:
-            await client.stop()
-            raise
         else:
-            return client
+            return
+
+
+async def started(client: Any) -> Any:
+    """The consumer or producer once it found a broker, however long that takes; stopped if we are cancelled before."""
+    try:
+        await start_patiently(client)
+    except BaseException:
+        await client.stop()
+        raise
+    return client
 
 
 async def stopped(consumer: Any) -> None:
