@@ -12,14 +12,12 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from services.cli.bars import bars
+from services.cli.options import DistributedConfig
 from services.config import Settings, load_settings
 from services.domain.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Make, list, verify and restore backups.")
 
-Config = Annotated[
-    Path | None, typer.Option(envvar="EXCHANGE_CONFIG", help="Settings of the distributed form, a YAML file.")
-]
 LocalDir = Annotated[Path | None, typer.Option(help="Folder of the local form, instead of --config.")]
 Target = Annotated[
     str, typer.Option(envvar="BACKUP_TARGET", help="A folder or an fsspec URL; the settings' `backup.target` without.")
@@ -41,7 +39,7 @@ def _group() -> None:
 
 @app.command()
 def create(
-    config: Config = None,
+    config: DistributedConfig = None,
     local_dir: LocalDir = None,
     target: Target = "",
     keep: Annotated[
@@ -78,7 +76,7 @@ def create(
 
 
 @app.command("list")
-def list_command(config: Config = None, target: Target = "") -> None:
+def list_command(config: DistributedConfig = None, target: Target = "") -> None:
     """List backups, oldest first."""
     from services.backup.check import list_backups
 
@@ -97,7 +95,7 @@ def list_command(config: Config = None, target: Target = "") -> None:
 
 
 @app.command()
-def verify(name: Name = "", config: Config = None, target: Target = "") -> None:
+def verify(name: Name = "", config: DistributedConfig = None, target: Target = "") -> None:
     """Read a whole backup: every checksum, and whether cores, tables and log hold together."""
     backup = _open(name, _target(target, _settings(config)))
     with bars() as watch:
@@ -112,7 +110,7 @@ def verify(name: Name = "", config: Config = None, target: Target = "") -> None:
 @app.command()
 def restore(
     name: Name = "",
-    config: Config = None,
+    config: DistributedConfig = None,
     local_dir: LocalDir = None,
     target: Target = "",
     core: Annotated[

@@ -15,6 +15,7 @@ from rich.console import Console
 from services.adapters.logs import Logs
 from services.cli.local_banner import base_url, show_banner
 from services.cli.local_guards import bound, describe, locked
+from services.cli.options import Config
 from services.cli.running import open_logs, signals
 from services.config import Settings, load_settings
 from services.domain.errors import ConfigError
@@ -35,9 +36,7 @@ def local(
     data_dir: Annotated[
         Path, typer.Option(envvar="DATA_DIR", help="Folder that holds everything; made when missing.")
     ] = Path("data"),
-    config: Annotated[
-        Path | None, typer.Option(envvar="EXCHANGE_CONFIG", help="Settings, a YAML file; the environment may override.")
-    ] = None,
+    config: Config = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Declare BTC, ETH, USDT and two symbols, and fund three users with keys.")
     ] = False,

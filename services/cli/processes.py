@@ -9,15 +9,13 @@ import typer
 
 from services.adapters.logs import Logs
 from services.cli.local_guards import bound, locked
+from services.cli.options import Config
 from services.cli.process_life import live
 from services.config import Settings, load_settings
 from services.domain.errors import ConfigError
 
 # Runtime modules are imported where they are used: a wrong argument is answered before the services are loaded.
 
-Config = Annotated[
-    Path | None, typer.Option(envvar="EXCHANGE_CONFIG", help="Settings, a YAML file; the environment may override.")
-]
 InternalHost = Annotated[
     str | None, typer.Option(show_default="127.0.0.1", help="Where health, metrics and reads are answered.")
 ]

@@ -5,21 +5,17 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from services.adapters.cql_settings import CqlSettings
 from services.adapters.schema_cql import MigrationStatus, apply_schema, schema_status
 from services.adapters.schema_cql_drop import drop_keyspace, keyspace_tables
+from services.cli.options import Config, Confirmed
 from services.config import load_settings
 from services.runtime.connections import cql_settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Make the tables of the distributed form.")
-
-_Config = Annotated[
-    Path | None, typer.Option(envvar="EXCHANGE_CONFIG", help="Settings, a YAML file; the environment may override.")
-]
 
 
 @app.callback()
@@ -28,7 +24,7 @@ def _group() -> None:
 
 
 @app.command()
-def apply(config: _Config = None) -> None:
+def apply(config: Config = None) -> None:
     """Create the keyspace when it is missing, and apply the migrations that were not applied yet, in their order.
 
     Doing it again changes nothing, and two may do it at one time. When the database has a migration that was edited
@@ -41,7 +37,7 @@ def apply(config: _Config = None) -> None:
 
 
 @app.command()
-def status(config: _Config = None) -> None:
+def status(config: Config = None) -> None:
     """Say which migrations were applied. The exit status is 1 when one is missing, or is not what was applied."""
     settings = _settings(config)
     found = asyncio.run(schema_status(settings))
@@ -52,10 +48,7 @@ def status(config: _Config = None) -> None:
 
 
 @app.command()
-def drop(
-    config: _Config = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would be done.")] = False,
-) -> None:
+def drop(config: Config = None, yes: Confirmed = False) -> None:
     """Drop the exchange's keyspace, with all history, balances and API keys in it. Only a backup brings them back.
 
     Stop its processes first. A keyspace that is not there is fine; one that holds other tables too is left alone.

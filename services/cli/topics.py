@@ -5,18 +5,14 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from services.cli.options import Config, Confirmed
 from services.config import Settings, load_settings
 from services.runtime.topics import apply_settings, delete_all, present, topic_partitions, topic_settings
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Make the topics of the distributed form.")
-
-_Config = Annotated[
-    Path | None, typer.Option(envvar="EXCHANGE_CONFIG", help="Settings, a YAML file; the environment may override.")
-]
 
 
 @app.callback()
@@ -25,7 +21,7 @@ def _group() -> None:
 
 
 @app.command()
-def apply(config: _Config = None) -> None:
+def apply(config: Config = None) -> None:
     """Create the topics, or grow them to the settings' shards, and set how long they keep frames.
 
     Doing it again changes nothing. A topic with more partitions than the settings want is refused, before anything is
@@ -45,10 +41,7 @@ def apply(config: _Config = None) -> None:
 
 
 @app.command()
-def delete(
-    config: _Config = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this, only say what would be done.")] = False,
-) -> None:
+def delete(config: Config = None, yes: Confirmed = False) -> None:
     """Delete the exchange's topics, with every order and balance on them. Nothing brings them back but a backup.
 
     Stop its processes first. Topics that are not there are fine, and other topics with the same prefix are left alone.

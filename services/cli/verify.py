@@ -13,6 +13,7 @@ from rich.table import Table
 
 from services.adapters.files import is_locked
 from services.cli.bars import bars
+from services.cli.options import DistributedConfig
 from services.verify.report import Check
 
 
@@ -25,9 +26,7 @@ def verify(
             help="Folder of the local exchange, running or stopped; with --config, of journals to be looked at too.",
         ),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(envvar="EXCHANGE_CONFIG", help="Settings of the distributed form, a YAML file.")
-    ] = None,
+    config: DistributedConfig = None,
     stopped: Annotated[
         bool, typer.Option("--stopped", help="The distributed form's cores do not run: ask them nothing.")
     ] = False,
