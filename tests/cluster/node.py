@@ -65,7 +65,6 @@ class Cluster(Client):
         """Raises AssertionError when something is missing on this machine, or too many clusters run already."""
         self._folder = folder.resolve()
         self.machine = Machine(self._folder / "disk")
-        self.domain = DOMAIN
         self.dns_address = str(self.machine.services[10])
         authority = Authority(self._folder / "certificates")
         self._etcd = Etcd(self._folder / "etcd", _ETCD_PORTS, self.machine)
@@ -145,6 +144,10 @@ class Cluster(Client):
     def load_image(self, archive: Path) -> None:
         """Have the node hold the images of the archive, which docker or buildah wrote (docker-archive or OCI)."""
         self.machine.run("ctr", "-a", _SOCKET, "-n", "k8s.io", "images", "import", "--all-platforms", str(archive))
+
+    def name_image(self, image: str, name: str) -> None:
+        """Have the node know an image that it holds by another name too."""
+        self.machine.run("ctr", "-a", _SOCKET, "-n", "k8s.io", "images", "tag", "--force", image, name)
 
     def images(self) -> list[str]:
         """The names of all images that the node holds."""

@@ -36,11 +36,6 @@ def render(*options: str | Path, chart: Path = CHART) -> list[Manifest]:
     return [found for found in yaml.safe_load_all(render_text(*options, chart=chart)) if found]
 
 
-def render_example(path: Path) -> list[Manifest]:
-    """With one of EXAMPLES."""
-    return render("--values", path)
-
-
 def refusal(*options: str | Path) -> str:
     """What helm says when the chart refuses these values. Raises AssertionError when it takes them."""
     done = helm("template", RELEASE, CHART, *options)
