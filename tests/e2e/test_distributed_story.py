@@ -5,23 +5,32 @@ and digests as the local form gives to the same commands.
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeAlias
 
 import httpx
 from rich.console import Console
 
+from services.adapters.internal_client import RemoteCore
 from services.adapters.log_kafka import KafkaLog
 from services.adapters.ports import Append, Log, StoredFrame
 from services.config import load_settings
 from services.demo.client import USERS, Api
 from services.demo.story import tell
 from services.domain.messages import decode_header
-from services.domain.topics import BALANCE_OPERATIONS, ORDER_SHARD_SHIFT, TOPICS, TopicPartition
+from services.domain.topics import (
+    BALANCE_OPERATIONS,
+    ORDER_SHARD_SHIFT,
+    ORDERS,
+    TOPICS,
+    TopicPartition,
+    matcher_source,
+    ubscore_source,
+)
 from services.runtime.connections import kafka_settings
-from services.runtime.credentials import load_credentials
+from services.runtime.credentials import load_credentials, load_secrets
 from tests.contracts.log_contract import read_all
 from tests.real.broker import Broker
 from tests.real.database import Database
@@ -30,7 +39,10 @@ from tests.support.live_exchange import LiveExchange
 from tests.support.market_day import MarketDay, answers_to, questions
 from tests.support.processes import run
 
+Frames: TypeAlias = dict[TopicPartition, list[StoredFrame]]
+
 OPERATIONS = TopicPartition(BALANCE_OPERATIONS, 0)
+ACCEPTED = TopicPartition(ORDERS, 0)
 PATIENCE_S = 120.0
 _NUMBERS = itertools.count(1)
 
@@ -106,9 +118,9 @@ def test_distributed_story_two_shards_each_buyer_and_seller_meet_and_nothing_is_
 def test_distributed_every_answer_and_digest_equals_the_local_form_on_the_same_commands(
     tmp_path: Path, broker: Broker, database: Database
 ) -> None:
-    with stack(tmp_path / "stack", broker, database) as made:
+    with stack(tmp_path / "stack", broker, database) as made, Quiet(made) as quiet:
         api = Api(made.url, made.folder)
-        day = MarketDay(api)
+        day = MarketDay(api, quiet.wait)
         day.play()
         assert {answer.get("order_status") for answer in day.answers} >= {
             "New",
@@ -118,7 +130,8 @@ def test_distributed_every_answer_and_digest_equals_the_local_form_on_the_same_c
             "Expired",
             "Rejected",
         }
-        frames = asyncio.run(frames_of(made))
+        quiet.wait()
+        frames = quiet.frames()
         load_credentials(tmp_path / "local", USERS)
         local = LiveExchange(tmp_path / "local", demo=False)
         try:
@@ -175,40 +188,76 @@ def test_distributed_broker_silent_projections_are_not_ready_and_say_why_until_i
         made.wait_ready()
 
 
-async def frames_of(made: Stack) -> dict[TopicPartition, list[StoredFrame]]:
-    """Everything on the log."""
-    log = KafkaLog(kafka_settings(load_settings(made.config)))
-    try:
-        return {TopicPartition(topic, 0): await read_all(log, TopicPartition(topic, 0)) for topic in TOPICS}
-    finally:
-        await log.close()
+class Quiet:
+    """Waits until a stack has nothing to do.
 
-
-async def say_again(local: LiveExchange, frames: dict[TopicPartition, list[StoredFrame]]) -> None:
-    """Give a local exchange the gateway's frames, each at the offset that it had, when all before it is applied.
-
-    Then its log is as long as the other one, in every topic, or this does not end well.
+    A core joins what it says about the frames that it finds waiting. So frames, and with them the positions in the
+    digests, are the same in two exchanges only if each command finds both at rest.
     """
+
+    def __init__(self, made: Stack) -> None:
+        self._made = made
+        self._runner = asyncio.Runner()
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._open())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._runner.run(self._close())
+        self._runner.close()
+
+    async def _open(self) -> None:
+        settings = load_settings(self._made.config)
+        token = load_secrets(self._made.folder).internal_token
+        self._log = KafkaLog(kafka_settings(settings))
+        self._cores = {
+            OPERATIONS: RemoteCore(ubscore_source(0), settings.ubscore.addresses[0], token),
+            ACCEPTED: RemoteCore(matcher_source(0), settings.matcher.addresses[0], token),
+        }
+
+    async def _close(self) -> None:
+        await self._log.close()
+        for core in self._cores.values():
+            await core.close()
+
+    def wait(self) -> None:
+        self._runner.run(at_rest(self._log, {read: core.snapshot for read, core in self._cores.items()}))
+
+    def frames(self) -> Frames:
+        """Everything on the log."""
+        return self._runner.run(frames_of(self._log))
+
+
+async def at_rest(log: Log, snapshots: Mapping[TopicPartition, Callable[[], Awaitable[Any]]]) -> None:
+    """Return when each core has applied all its input and said all about it.
+
+    snapshots: by the partition that the core reads; one is taken when all that was applied is said.
+    """
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            applied = {read: (await take()).next_offset for read, take in snapshots.items()}
+            if applied == {read: await log.end(read) for read in applied}:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def frames_of(log: Log) -> Frames:
+    return {TopicPartition(topic, 0): await read_all(log, TopicPartition(topic, 0)) for topic in TOPICS}
+
+
+async def say_again(local: LiveExchange, expected: Frames) -> None:
+    """Give a local exchange the gateway's frames, each at the offset that it had; the cores must say the same."""
     log: Log = local.exchange.log
-    ubscore, matcher = local.exchange.ubscore, local.exchange.matcher
-    for stored in frames[OPERATIONS]:
+    cores = (local.exchange.ubscore, local.exchange.matcher)
+    snapshots = {shell.core.input: shell.snapshot_now for shell in cores}
+    for stored in expected[OPERATIONS]:
         if decode_header(stored.data).source.startswith("gateway-"):
-            await reached(log, OPERATIONS, stored.offset)
-            await ubscore.applied(stored.offset)
+            await at_rest(log, snapshots)
+            assert await log.end(OPERATIONS) == stored.offset
             await log.append([Append(OPERATIONS, stored.data)])
-    for partition, expected in frames.items():
-        await reached(log, partition, len(expected))
-    for core in (ubscore, matcher):
-        async with asyncio.timeout(PATIENCE_S):
-            await core.applied(await log.end(core.core.input))
-
-
-async def reached(log: Log, partition: TopicPartition, end: int) -> None:
-    """Return when the partition ends there. It must not go beyond."""
-    if end:
-        async with asyncio.timeout(PATIENCE_S):
-            await log.wait(partition, end - 1)
-    assert await log.end(partition) == end, partition
+    await at_rest(log, snapshots)
+    assert await frames_of(log) == expected
 
 
 def expect_equal_answers(api: Api, same_api: Api, path: str, query: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """A fixed day on a demo exchange, with something of every command and of every refusal, and every question about it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -14,10 +14,14 @@ CANCELLED_CID = "day-cancelled"
 
 
 class MarketDay:
-    """Plays the day. Every command is answered before the next one; `answers` are all of them, refusals too."""
+    """Plays the day. Every command is answered before the next one; `answers` are all of them, refusals too.
 
-    def __init__(self, api: Api) -> None:
+    rest: called before every command, so that a test can wait until nothing is under way any more.
+    """
+
+    def __init__(self, api: Api, rest: Callable[[], None] = lambda: None) -> None:
         self._api = api
+        self._rest = rest
         self._cids = count(1)
         self.answers: list[Any] = []
         self.order_ids: list[tuple[int, int]] = []
@@ -136,6 +140,7 @@ class MarketDay:
         return self._call("POST", path, body, who)
 
     def _call(self, method: str, path: str, body: dict[str, Any], who: int, **query: Any) -> Any:
+        self._rest()
         try:
             answer = self._api.call(method, path, who, query, body)
         except Refusal as refusal:
