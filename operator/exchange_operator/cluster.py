@@ -199,8 +199,9 @@ class Cluster:
             "propagationPolicy": propagation,
             "preconditions": {"uid": seen["metadata"]["uid"]},
         }
+        what = _described(key.kind, namespace, key.name)
         with suppress(NotFound, Conflict):
-            self._api.delete(KINDS[key.kind].path(namespace, key.name), _described(*key, namespace), options)
+            self._api.delete(KINDS[key.kind].path(namespace, key.name), what, options)
 
     def _create_keys(self, exchange: Exchange, name: str) -> None:
         """Make the Secret with the exchange's own keys. It has no owner, and one that is there stays what it is."""

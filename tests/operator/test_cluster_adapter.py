@@ -308,6 +308,15 @@ def test_who_may_not_do_it_is_told_which_right_is_missing(server: ApiServer, exc
     nobody.close()
 
 
+def test_delete_that_is_not_allowed_names_the_object(server: ApiServer, cluster: Cluster, exchange: Exchange) -> None:
+    _do(cluster, exchange, Apply(_config_map(exchange), ""))
+    seen, nobody = cluster.observe(exchange, []), api_of(server)
+    nobody._client.default_headers["Impersonate-User"] = "nobody"
+    with pytest.raises(Refused, match=f"ConfigMap {exchange.namespace}/demo-settings: .* cannot delete"):
+        _do(Cluster(nobody), exchange, Delete(Key("ConfigMap", "demo-settings"), ""), observed=seen)
+    nobody.close()
+
+
 def test_server_that_is_not_there_is_unavailable() -> None:
     configuration = kubernetes.client.Configuration()
     configuration.host = f"http://127.0.0.1:{free_port()}"
