@@ -187,11 +187,13 @@ def _explained(error: kubernetes.client.ApiException, what: str) -> ClusterError
             return Conflict(f"{what}: {said}")
         case 401:
             return ClusterUnavailable(f"{what}: the API server does not know us (yet, or any more): {said}")
-        case 403 if "quota" in said:
+        case 403 if "exceeded quota: " in said:
             return Refused(f"{what}: {said}; raise the namespace's ResourceQuota, or ask for less")
-        case 403:
+        case 403 if 'User "' in said:  # Others are of admission: they say why, and no right of ours changes it.
             return Refused(f"{what}: {said}; give the operator's ServiceAccount this right (the chart does)")
-        case 429 | 500 | 502 | 503 | 504 | 0:
+        case 0:
+            return ClusterUnavailable(f"{what}: no TLS connection to the API server: {said}")
+        case 429 | 500 | 502 | 503 | 504:
             return ClusterUnavailable(f"{what}: the API server cannot do it now: {said}")
         case _:
             return Refused(f"{what}: the API server refuses it: {said}")
@@ -203,4 +205,4 @@ def _said(error: kubernetes.client.ApiException) -> str:
         status = json.loads(error.body or "")
         return str(status["message"]).partition("\n")[0]
     except (ValueError, KeyError, TypeError):
-        return f"{error.status} {error.reason}".strip()
+        return " ".join(f"{error.status or ''} {error.reason}".split())

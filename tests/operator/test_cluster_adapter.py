@@ -317,6 +317,23 @@ def test_delete_that_is_not_allowed_names_the_object(server: ApiServer, cluster:
     nobody.close()
 
 
+def test_namespace_that_is_being_deleted_is_no_missing_right(
+    server: ApiServer, cluster: Cluster, exchange: Exchange
+) -> None:
+    server.kubectl("delete", "namespace", exchange.namespace, "--wait=false")
+    with pytest.raises(Refused, match=r"demo-settings: the API server refuses it: .* is being terminated$"):
+        _do(cluster, exchange, Apply(_config_map(exchange), ""))
+
+
+def test_server_with_a_certificate_of_somebody_else_is_unavailable_and_says_why(server: ApiServer) -> None:
+    configuration = kubernetes.client.Configuration()
+    configuration.host = server.server.url
+    cluster = Cluster(KubernetesApi(configuration))
+    with pytest.raises(ClusterUnavailable, match=r"Exchange a/b: no TLS connection .*: .*CERTIFICATE_VERIFY_FAILED"):
+        cluster.exchange("a", "b")
+    cluster.close()
+
+
 def test_server_that_is_not_there_is_unavailable() -> None:
     configuration = kubernetes.client.Configuration()
     configuration.host = f"http://127.0.0.1:{free_port()}"
