@@ -352,7 +352,8 @@ def test_restored_it_has_the_same_digests_balances_and_open_orders(
 
 
 def test_restored_it_trades_on(exchange: OnCluster) -> None:
-    exchange.story()
+    with exchange.load() as load:
+        load.wait_for(50)
     assert exchange.verify()
 
 
