@@ -61,17 +61,23 @@ def needs() -> set[Right]:
 
 
 @pytest.fixture(scope="module")
-def kubernetes(api_server: ApiServer) -> ApiServer:
-    """The API server with the namespaces of all examples, which admit restricted pods alone, and all kinds."""
+def kubernetes(api_server: ApiServer) -> Iterator[ApiServer]:
+    """The API server with the namespaces of all examples, which admit restricted pods alone, and all kinds.
+
+    Other tests on this server begin where a cluster knows nothing of Prometheus, so it forgets these kinds again.
+    """
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
     for name in (NAMESPACE, *_WATCHED, _EVERYBODY):
         metadata = {"name": name, "labels": levels}
         api_server.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
-    for path in (*_monitoring_kinds(), CHART / "crds" / "kopfpeerings.yaml"):
+    monitoring = list(_monitoring_kinds())
+    for path in (*monitoring, CHART / "crds" / "kopfpeerings.yaml"):
         api_server.kubectl("apply", "--server-side", "-f", str(path))
     established = ("--for=condition=Established", "crd", "--all", "--timeout=30s")
     api_server.kubectl("wait", *established)
-    return api_server
+    yield api_server
+    for path in monitoring:
+        api_server.kubectl("delete", "-f", str(path))
 
 
 def _monitoring_kinds() -> Iterator[Path]:
