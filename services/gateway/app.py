@@ -95,6 +95,7 @@ def _answer_errors(app: FastAPI, gateway: Gateway) -> None:
 
     async def on_api_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)
+        gateway.metrics.refused(error)
         response = answer(error.body, error.status)
         response.headers.update(error.headers or {})
         return response

@@ -5,6 +5,7 @@ each command at once, and a busy one batches by itself.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -61,6 +62,7 @@ class CommandBus:
     """Writes commands to balance.operations.
 
     on_failure: told the request id and the error of a command that was not, or may not have been, written.
+    on_written: told of every frame that is durable: its records, its bytes, and the seconds that took.
     `run` must be running for anything to be written.
     """
 
@@ -73,13 +75,14 @@ class CommandBus:
         max_in_flight: int,
         on_failure: Callable[[int, ApiError], None],
         limits: FrameLimits | None = None,
+        on_written: Callable[[int, int, float], None] = lambda records, size, seconds: None,
     ) -> None:
         self._max_in_flight = max_in_flight
         self._in_flight = 0
         self._encode = msgspec.msgpack.Encoder().encode
         limits = limits or FrameLimits()
         self._writers = [
-            _ShardWriter(self, log, clock, f"gateway-{instance}", shard, limits, on_failure)
+            _ShardWriter(self, log, clock, f"gateway-{instance}", shard, limits, on_failure, on_written)
             for shard in range(account_shards)
         ]
 
@@ -140,6 +143,7 @@ class _ShardWriter:
         shard: int,
         limits: FrameLimits,
         on_failure: Callable[[int, ApiError], None],
+        on_written: Callable[[int, int, float], None],
     ) -> None:
         self._bus = bus
         self._log = log
@@ -148,6 +152,7 @@ class _ShardWriter:
         self._partition = TopicPartition(BALANCE_OPERATIONS, shard)
         self._limits = limits
         self._on_failure = on_failure
+        self._on_written = on_written
         self._queue: deque[_Pending] = deque()
         self._filled = asyncio.Event()
         self.ended = False
@@ -193,6 +198,7 @@ class _ShardWriter:
         if not batch:
             return
         frame = encode_frame(self._source, 0, [pending.record for pending in batch])
+        began = time.perf_counter()
         try:
             await self._log.append([Append(self._partition, frame)])
         except LogError:
@@ -201,6 +207,7 @@ class _ShardWriter:
         except BaseException:
             self._fail(batch, ExecutionUnknown())
             raise
+        self._on_written(len(batch), len(frame), time.perf_counter() - began)
         self._bus.done(len(batch))
         for pending in batch:
             if pending.durable is not None and not pending.durable.done():

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry
-
+from services import __version__
+from services.adapters.metrics import Metrics
 from services.adapters.ports import BalanceReads, BookReads, Clock, CoreState, KeyStore, Log, QueryStore
 from services.gateway.commands import FrameLimits
 
@@ -89,4 +89,4 @@ class GatewayDeps:
     health: Callable[[], Mapping[str, str]] = field(default=dict)
     states: Callable[[], Awaitable[Sequence[CoreState]]] = _no_cores
     event: EventLogger = field(default=lambda event, **fields: None)
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    metrics: Metrics = field(default_factory=lambda: Metrics(__version__))

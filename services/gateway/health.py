@@ -39,4 +39,4 @@ class HealthCalls:
 
     async def metrics(self, request: Request) -> Response:
         """Numbers of all services of this process, in Prometheus' text format."""
-        return Response(generate_latest(self._gateway.deps.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(self._gateway.deps.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -146,6 +146,11 @@ class OutcomeTracker:
         """When something was last said on any partition; 0 when nothing was since the start."""
         return max(reader.newest_ms for reader in self._readers)
 
+    @property
+    def positions(self) -> list[tuple[TopicPartition, int]]:
+        """The partitions that are being read, and the first frame of each that was not."""
+        return [(reader.partition, reader.next_offset) for reader in self._readers if reader.started]
+
     async def lags(self) -> dict[str, str]:
         """What is wrong with the reading of each partition; empty when all is well."""
         problems = await asyncio.gather(*[reader.problem(self._log, self._clock) for reader in self._readers])

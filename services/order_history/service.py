@@ -23,6 +23,10 @@ class HistoryProjection:
         self._store = store
         self._history = OrderHistory(shard)
 
+    @property
+    def conflicts(self) -> int:
+        return self._history.conflicts
+
     def decode(self, topic: str, data: bytes) -> Frame[Any]:
         # Of all balance events only refusals are of interest here, and they are few.
         return decode_kind(data, OrderRejected) if topic == BALANCE_EVENTS else decode_frame(topic, data)

@@ -23,6 +23,10 @@ class SettlementProjection:
         self._store = store
         self._postings = Postings()
 
+    @property
+    def conflicts(self) -> int:
+        return self._postings.conflicts
+
     def decode(self, topic: str, data: bytes) -> Frame[Any]:
         return decode_frame(topic, data)
 

@@ -17,6 +17,7 @@ from services.domain.core import Core, Output
 from services.domain.errors import GapError, InvariantError, LogError
 from services.domain.messages import Frame, decode_frame
 from services.domain.topics import TopicPartition
+from services.shell.batch_watch import BatchWatch, NobodyWatches
 from services.shell.journal_port import JournalPort
 from services.shell.output_frames import output_frames
 from services.shell.output_partitions import Said, last_said, require_same_outputs
@@ -45,6 +46,7 @@ class CoreShell(Generic[C]):
 
     fresh, restore: make the core, empty or from its snapshot. outputs: every partition that it may speak to.
     on_applied: told of every input frame, once it is in the journal, and of what it causes; for logs and metrics.
+    watch: told of every batch of them.
     standby: keep silent until the active has not said for `takeover_after_s` what it should have. Several standbys of
     one core want different times. max_pending_records: how much it keeps of what it does not say.
     """
@@ -60,6 +62,7 @@ class CoreShell(Generic[C]):
         *,
         snapshot_interval_ms: int = 60_000,
         on_applied: Callable[[Frame[Any], int, list[Output]], None] | None = None,
+        watch: BatchWatch | None = None,
         standby: bool = False,
         takeover_after_s: float = 2.0,
         max_pending_records: int = MAX_PENDING_RECORDS,
@@ -72,6 +75,7 @@ class CoreShell(Generic[C]):
         self._outputs = tuple(outputs)
         self._snapshot_interval_ms = snapshot_interval_ms
         self._on_applied = on_applied
+        self._watch = watch or NobodyWatches()
         self._published: dict[TopicPartition, int] = {}
         self._standby: Standby | None = None
         if standby:
@@ -191,10 +195,19 @@ class CoreShell(Generic[C]):
                     if not self._rung:
                         may_read = await self._wait()
                     continue
-                await self._journal.append(frames)
-                await self._journal.flush()
-                await self._say(self._apply(frames))
+                await self._follow(frames)
             await self.take_snapshot()
+
+    async def _follow(self, frames: Sequence[StoredFrame]) -> None:
+        watch = self._watch
+        watch.began(frames)
+        await self._journal.append(frames)
+        await self._journal.flush()
+        watch.passed("journal")
+        outputs = self._apply(frames)
+        watch.passed("apply")
+        await self._say(outputs)
+        watch.passed("publish")
 
     def stop(self) -> None:
         """Let `run` finish the batch at hand and return."""

@@ -57,6 +57,10 @@ class Projection(Protocol[B]):
     def reader(self) -> str:
         """Its name in settlement_progress."""
 
+    @property
+    def conflicts(self) -> int:
+        """How often a stored row was ahead of the events at hand."""
+
     def decode(self, topic: str, data: bytes) -> Frame[Any]:
         """Open a frame; what the projection does not need may stay closed, in its place. Raises LogError."""
 
@@ -115,11 +119,18 @@ class ProjectionShell(Generic[B]):
         self.repeated_records = 0
         """Records that were dropped because they had been seen before."""
         self.store_retries = 0
+        self.unwritten_records = 0
+        """Records that were read and whose effects are not in the store yet."""
 
     @property
     def reader(self) -> str:
         """The projection's name."""
         return self._projection.reader
+
+    @property
+    def conflicts(self) -> int:
+        """How often a stored row was ahead of the events at hand, as after a crash in the middle of a write."""
+        return self._projection.conflicts
 
     async def run(self) -> None:
         """Follow the partition until `stop`.
@@ -177,8 +188,8 @@ class ProjectionShell(Generic[B]):
                 if self._offset > self.next_offset:
                     full = self._records >= MAX_RECORDS
                     batch = await self._insist(self._finish)
+                    writing = asyncio.create_task(self._write(batch, self._records))
                     self._records = 0
-                    writing = asyncio.create_task(self._write(batch))
                     if not full:
                         await self._pause(lambda: self._clock.sleep(self._linger_s))
                 else:
@@ -220,6 +231,7 @@ class ProjectionShell(Generic[B]):
             raise GapError(f"{where}: {error}") from error
         self.repeated_records += seen
         self._records += count
+        self.unwritten_records += count
         self._offset = stored.offset + 1
 
     async def _look_at_store(self) -> None:
@@ -247,8 +259,9 @@ class ProjectionShell(Generic[B]):
         sequences = dict(self._sequences.last)
         return await self._projection.finish(ProgressRow(self.reader, *self.partition, self._offset, sequences))
 
-    async def _write(self, batch: B) -> None:
+    async def _write(self, batch: B, records: int) -> None:
         await self._insist(lambda: self._write_checked(batch))
+        self.unwritten_records -= records
         self.next_offset = batch.progress.next_offset
         self.written_batches += 1
         self.written_rows += sum(len(rows) for rows in batch[:-1])

@@ -13,6 +13,7 @@ from services.adapters.internal_server import Health
 from services.adapters.logs import Logs
 from services.adapters.ports import CoreState
 from services.adapters.shared_books import SharedBookReads
+from services.adapters.store_calls import calls_meter, reads_meter, requests_meter
 from services.config import Settings
 from services.domain.errors import ConfigError, CoreUnavailable, LogError, StoreUnavailable
 from services.domain.topics import matcher_source, ubscore_source
@@ -28,6 +29,7 @@ from services.runtime.declarations import declare, fund_demo_users
 from services.runtime.demo_data import with_demo
 from services.runtime.distributed.process import STOPPING, ProcessParts
 from services.runtime.gateway_config import gateway_config
+from services.runtime.watched import watch_gateway_lag
 from services.shell.projection_shell import RUNNING
 
 SERVER: Final = "http server"
@@ -55,10 +57,14 @@ class GatewayProcess:
         self._member, self._demo = member, demo
         self._listener = listener
         self._log, self._store = open_log(settings, self.name), open_store(settings)
+        self._store.on_call = calls_meter(parts.metrics)
+        self._store.on_request = requests_meter(parts.metrics)
         self._secrets, self._credentials = secrets_of(settings), credentials_of(settings)
         token = self._secrets.internal_token
         self._accounts = _remote_cores("ubscore", ubscore_source, settings.ubscore.addresses, token)
         self._matchers = _remote_cores("matcher", matcher_source, settings.matcher.addresses, token)
+        for core in (*self._accounts, *self._matchers):
+            core.on_read = reads_meter(parts.metrics, core.name)
         self._gateway: Gateway | None = None
         self._server: Server | None = None
 
@@ -75,6 +81,7 @@ class GatewayProcess:
         app = create_app(self._deps())
         gateway: Gateway = app.state.gateway
         self._gateway = gateway
+        watch_gateway_lag(parts.metrics, parts.watch_ends(self._log), gateway.tracker)
         parts.tasks.spawn(self.name, gateway.run())
         await parts.tasks.run_beside(self._prepare(gateway))
         self._serve(app)
@@ -101,7 +108,7 @@ class GatewayProcess:
             health=self._parts.states,
             states=self._states,
             event=self._parts.lines.info,
-            registry=self.metrics.registry,
+            metrics=self.metrics,
         )
 
     async def _states(self) -> Sequence[CoreState]:

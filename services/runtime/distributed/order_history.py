@@ -3,6 +3,8 @@
 from typing import Any
 
 from services.adapters.logs import Logs
+from services.adapters.ports import HistoryBatch
+from services.adapters.projection_meter import ProjectionMeter
 from services.config import Settings
 from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS
 from services.order_history.service import READER, order_history_shell
@@ -13,10 +15,16 @@ from services.shell.projection_shell import ProjectionShell
 
 def order_history_process(member: int, settings: Settings, logs: Logs) -> ProjectionProcess:
     """Member `member` of those that share the matchers' outputs and the account shards' events."""
-    on_written = EventLines(logs if settings.log.events else None, member).history_written
+    lines = EventLines(logs if settings.log.events else None, member)
 
     def shell(place: ProjectionPlace) -> ProjectionShell[Any]:
         return order_history_shell(place.partition, place.frames, place.store, place.clock, on_written, place.done)
 
+    def on_written(batch: HistoryBatch) -> None:
+        lines.history_written(batch)
+        meter.history_written(batch)
+
     kind = ProjectionKind("order-history", READER, (ENGINE_OUTPUTS, BALANCE_EVENTS), shell)
-    return ProjectionProcess(kind, member, settings, logs)
+    process = ProjectionProcess(kind, member, settings, logs)
+    meter = ProjectionMeter(process.metrics)
+    return process

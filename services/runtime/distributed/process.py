@@ -62,6 +62,7 @@ class ProcessParts:
         self.state = STARTING
         """RUNNING, or what it does or waits for before that."""
         self._beside: list[asyncio.Task[None]] = []
+        self.metrics.watch_components(lambda: [(name, state == RUNNING) for name, state in self.states().items()])
 
     def watch_ends(self, log: Log) -> LogEnds:
         """Know where partitions end, for the numbers."""

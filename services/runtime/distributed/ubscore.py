@@ -22,5 +22,6 @@ def ubscore_process(shard: int, place: CorePlace, settings: Settings, logs: Logs
         settings,
         logs,
         lines,
+        account_shards=shards,
         balances=lambda shell: LocalBalanceReads(lambda: shell.core.state),
     )
