@@ -36,6 +36,11 @@ def is_traceparent(text: str) -> bool:
     return _WHOLE.fullmatch(text) is not None
 
 
+def trace_id_of(traceparent: str) -> str:
+    """The id of the trace that a context belongs to, in hex."""
+    return traceparent[3:35]
+
+
 def is_sampled(traceparent: str) -> bool:
     """Whether a context's trace is recorded; `traceparent` is one, or empty."""
     return traceparent != "" and int(traceparent[-2:], 16) & 1 == 1

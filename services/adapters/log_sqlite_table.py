@@ -96,7 +96,7 @@ class FrameTable:
         Raises OSError or LogError when the files are no longer there: SQLite would go on writing to what nobody can
         open any more.
         """
-        meta, parts, at = [], [], 1
+        meta, parts, at = [], list[bytes](), 1
         statement = _INSERT
         for partition, offset, data, headers in frames:
             encoded = b""

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from services.adapters.frame_traces import trace_id_of
 from services.adapters.log_lines import Entry, encode_head, encode_lines
 from services.adapters.log_sinks import FolderSink, Sink, StdoutSink
+from services.adapters.tracing_port import CURRENT_REQUEST
 
 T = TypeVar("T")
 
@@ -180,6 +182,9 @@ class ServiceLog:
             self._logs.put(self.entry(level, event, {})._replace(items=items, to_fields=to_fields), len(items), 1.0)
 
     def entry(self, level: str, event: str, fields: Mapping[str, Any]) -> Entry:
+        request = CURRENT_REQUEST.get()
+        if request is not None and not request.is_over:
+            fields = {**fields, "trace_id": trace_id_of(request.traceparent)}
         return Entry(time.time_ns(), level, self._service, self._head, event, fields)
 
 

@@ -297,12 +297,14 @@ class _Request:
         "_since_ns",
         "_span",
         "_trace_id",
+        "is_over",
         "is_sampled",
         "traceparent",
     )
 
     def __init__(self, service: ServiceTracing, path: str, incoming: str, trace_id: int, sampled: bool) -> None:
         self.is_sampled = sampled
+        self.is_over = False
         self._service = service
         self._path = path
         self._incoming = incoming
@@ -320,6 +322,7 @@ class _Request:
         self._reached.append((stage, time.time_ns()))
 
     def end(self, method: str, route: str, status: int) -> None:
+        self.is_over = True
         until_ns = time.time_ns()
         failed = status == 0 or status >= 500
         slow = until_ns - self._since_ns >= self._service.slow_ns

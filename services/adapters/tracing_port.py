@@ -32,6 +32,10 @@ class RequestSpan(Protocol):
     @property
     def is_sampled(self) -> bool: ...
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was answered; who goes on then no longer does it for this request."""
+
     def reached(self, stage: str) -> None:
         """What it waited for is there."""
 

@@ -59,7 +59,7 @@ def create_app(deps: GatewayDeps) -> FastAPI:
     app.openapi = lambda: described  # type: ignore[method-assign]
     _answer_errors(app, gateway)
     _answer_http_errors(app, calls)
-    app.add_middleware(Edge, metrics=gateway.metrics)
+    app.add_middleware(Edge, metrics=gateway.metrics, tracing=deps.tracing)
     return app
 
 

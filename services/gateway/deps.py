@@ -7,6 +7,7 @@ from typing import Protocol
 from services import __version__
 from services.adapters.metrics import Metrics
 from services.adapters.ports import BalanceReads, BookReads, Clock, CoreState, KeyStore, Log, QueryStore
+from services.adapters.tracing_port import Tracing
 from services.gateway.commands import FrameLimits
 
 
@@ -76,6 +77,7 @@ class GatewayDeps:
     its name; "running" is good, everything else says why the exchange is not ready. event: see EventLogger.
     states: where each core stands, in this process or another; may raise CoreUnavailable.
     request_prefix: PREFIX_BITS random bits, new at every start (`secrets.randbits(PREFIX_BITS)`).
+    tracing: None when nobody wants traces.
     """
 
     log: Log
@@ -90,3 +92,4 @@ class GatewayDeps:
     states: Callable[[], Awaitable[Sequence[CoreState]]] = _no_cores
     event: EventLogger = field(default=lambda event, **fields: None)
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
+    tracing: Tracing | None = None

@@ -44,6 +44,7 @@ class Gateway:
             self.tracker.fail,
             config.frame_limits,
             metrics.written,
+            tracing=deps.tracing,
         )
         request_ids = RequestIds(deps.request_prefix)
         self.dispatcher = Dispatcher(self.bus, self.tracker, request_ids, config.account_shards, metrics.ended)

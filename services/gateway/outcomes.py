@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from services.adapters.ports import Clock, Log
+from services.adapters.tracing_port import CURRENT_REQUEST
 from services.domain.messages import (
     AssetUpdated,
     CancelAccepted,
@@ -58,6 +59,7 @@ class Waiter:
         "events",
         "events_left",
         "future",
+        "request",
         "request_id",
         "results",
         "results_left",
@@ -67,6 +69,7 @@ class Waiter:
 
     def __init__(self, request_id: int, shards: int, deadline: int, future: asyncio.Future[Outcome]) -> None:
         self.request_id = request_id
+        self.request = CURRENT_REQUEST.get()
         self.future = future
         self.deadline = deadline
         self.events: dict[int, Event] = {}
@@ -220,6 +223,8 @@ class OutcomeTracker:
     def _answer(self, waiter: Waiter, shard: int, event: Event) -> None:
         waiter.events[shard] = event
         waiter.events_left -= 1
+        if waiter.request is not None and not waiter.events_left:
+            waiter.request.reached("accepted")
         if isinstance(event, OrderAccepted):
             waiter.want([event.order_id])
         elif isinstance(event, CancelAccepted):
@@ -232,6 +237,8 @@ class OutcomeTracker:
             if waiter is not None:
                 body = result.decode_body()
                 if waiter.add_result(body):
+                    if waiter.request is not None and not waiter.results_left:
+                        waiter.request.reached("matched")
                     self._await_settlement(waiter, shard, result.sequence, body)
                     self._resolve_if_complete(waiter)
 
@@ -261,6 +268,8 @@ class OutcomeTracker:
         if not waiter.complete:
             return
         self._waiters.pop(waiter.request_id, None)
+        if waiter.request is not None:
+            waiter.request.reached("settled")
         if not waiter.future.done():
             waiter.future.set_result(Outcome(waiter.events, waiter.results))
 
