@@ -49,9 +49,9 @@ def test_page_has_all_that_each_process_shows_and_nothing_else(
         services = {name.rpartition("-")[0]: process for name, process in stack.processes.items()}
         assert services.keys() == set(PLACES.values())
         found = {service: differences(service, process.url) for service, process in services.items()}
-        assert found == dict.fromkeys(services, [])
+        assert found == {service: [] for service in services}
         silent = {service: shown(process.url).silent for service, process in services.items()}
-        assert {service: names - RARE for service, names in silent.items()} == dict.fromkeys(services, set())
+        assert {service: names - RARE for service, names in silent.items()} == {service: set() for service in services}
         # The gateway's REST port shows what its internal port shows.
         assert shown(stack.url).kinds == shown(services["gateway"].url).kinds
 
