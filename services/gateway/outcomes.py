@@ -9,8 +9,8 @@ so that whoever got the answer and then reads from ubscore's memory sees its eff
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -100,6 +100,14 @@ class Waiter:
         return not (self.events_left or self.results_left or self.unsettled)
 
 
+class Watcher(Protocol):
+    """Is told of everything that is read, before anybody's answer is."""
+
+    def on_events(self, account_shard: int, events: Sequence[Event]) -> None: ...
+
+    def on_results(self, results: Sequence[MatchResult]) -> None: ...
+
+
 class OutcomeTracker:
     """Reads all shards' answers and resolves waiters.
 
@@ -123,6 +131,7 @@ class OutcomeTracker:
         self._max_waiters = max_waiters
         self._patience = max(1, round(timeout_s / SWEEP_S)) + 1
         self._on_instruments = on_instruments
+        self.watchers: list[Watcher] = []
         self._sweeps = 0
         self._waiters: OrderedDict[int, Waiter] = OrderedDict()
         self._settled: dict[tuple[int, int], int] = {}
@@ -210,6 +219,8 @@ class OutcomeTracker:
                 self.fail(request_id, ExecutionUnknown())
 
     def _apply_events(self, shard: int, records: list[Event]) -> None:
+        for watcher in self.watchers:
+            watcher.on_events(shard, records)
         for event in records:
             if isinstance(event, TradeSettled | OrderClosed):
                 self._settle((event.matcher_shard, shard), event.engine_sequence)
@@ -232,6 +243,8 @@ class OutcomeTracker:
         self._resolve_if_complete(waiter)
 
     def _apply_results(self, shard: int, records: list[MatchResult]) -> None:
+        for watcher in self.watchers:
+            watcher.on_results(records)
         for result in records:
             waiter = self._waiters.get(_REQUEST_ID.decode(result.body).request_id)
             if waiter is not None:
