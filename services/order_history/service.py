@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.adapters.ports import Clock, HistoryBatch, ProjectionStore
+from services.adapters.tracing_port import Tracing
 from services.domain.messages import Frame, OrderRejected, decode_frame, decode_kind
 from services.domain.rows import ProgressRow
 from services.domain.topics import BALANCE_EVENTS, TopicPartition
@@ -50,7 +51,10 @@ def order_history_shell(
     clock: Clock,
     on_written: Callable[[HistoryBatch], None] | None = None,
     done: Done | None = None,
+    tracing: Tracing | None = None,
 ) -> ProjectionShell[HistoryBatch]:
     """Order history of a partition of engine.outputs or balance.events."""
     projection = HistoryProjection(statistics_shard(partition), store)
-    return ProjectionShell(projection, partition, frames, store, clock, on_written=on_written, done=done)
+    return ProjectionShell(
+        projection, partition, frames, store, clock, on_written=on_written, done=done, tracing=tracing
+    )

@@ -8,6 +8,7 @@ from services.adapters.core_meter import CoreMeter
 from services.adapters.files import FileDirectory
 from services.adapters.journal import Journal
 from services.adapters.ports import Clock, Log
+from services.adapters.tracing_port import Tracing
 from services.config import JournalSettings
 from services.domain.core import Core, Output
 from services.domain.messages import Frame
@@ -45,6 +46,7 @@ def build_core(
     hooks: Sequence[AppliedHook],
     meter: CoreMeter,
     *,
+    tracing: Tracing | None = None,
     standby: bool = False,
     takeover_after_s: float = 2.0,
 ) -> CoreParts[C]:
@@ -75,6 +77,7 @@ def build_core(
         snapshot_interval_ms=settings.snapshot_interval_ms,
         on_applied=on_applied,
         watch=meter,
+        tracing=tracing,
         standby=standby,
         takeover_after_s=takeover_after_s,
     )

@@ -39,6 +39,7 @@ from services.runtime.event_lines import EventLines
 from services.runtime.gateway_config import gateway_config
 from services.runtime.layout import LOG_FILE, STORE_FILE
 from services.runtime.service_tasks import ServiceTasks
+from services.runtime.traces import Traces
 from services.runtime.watched import watch_core, watch_gateway_lag, watch_projections, watch_reconciliations
 from services.settlement.reconciliation import Reconciliation
 from services.settlement.service import settlement_shell
@@ -79,6 +80,7 @@ class LocalExchange:
         self._logs = logs
         self._lines = EventLines(logs if settings.log.events else None)
         self._event = logs.service("gateway").info if logs is not None else _no_event
+        self._traces = Traces(settings, logs, local=True)
         self._services = ServiceTasks()
         self._directories: list[FileDirectory] = []
         self._journals: list[Journal] = []
@@ -105,11 +107,13 @@ class LocalExchange:
                 clock,
                 _both(self._lines.settlement_written, meter.settlement_written),
                 reconciliation=reconciliation,
+                tracing=self._traces.service("settlement"),
             )
         }
         for partition in (OUTPUTS, EVENTS):
             on_written = _both(self._lines.history_written, meter.history_written)
-            history = order_history_shell(partition, log, store, clock, on_written)
+            tracing = self._traces.service("order_history")
+            history = order_history_shell(partition, log, store, clock, on_written, tracing=tracing)
             self.projections[f"order_history {partition.topic}"] = history
         watch_projections(self.metrics, self.projections.values, log)
         watch_reconciliations(self.metrics, lambda: [(EVENTS, reconciliation)])
@@ -124,7 +128,10 @@ class LocalExchange:
         source = kind.fresh().source
         meter = CoreMeter(self.metrics, source, kind.shard, account_shards)
         journal_settings, folder = self.settings.journal, self._data_dir / source
-        shell, journal, directory = build_core(kind, journal_settings, folder, self.log, self.clock, (lines,), meter)
+        tracing = self._traces.service(kind.service, kind.shard)
+        shell, journal, directory = build_core(
+            kind, journal_settings, folder, self.log, self.clock, (lines,), meter, tracing=tracing
+        )
         self._directories.append(directory)
         self._journals.append(journal)
         watch_core(self.metrics, shell, journal, self.log)
@@ -143,6 +150,7 @@ class LocalExchange:
             health=self.health,
             states=self.states,
             event=self._event,
+            tracing=self._traces.service("gateway"),
             metrics=self.metrics,
         )
 
@@ -256,6 +264,7 @@ class LocalExchange:
             await directory.close()
         await self.log.close()
         await self.store.close()
+        await self._traces.close()
         self._services.close()
 
 

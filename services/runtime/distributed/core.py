@@ -65,6 +65,7 @@ class CoreProcess(Generic[C]):
             parts.clock,
             (lines,),
             meter,
+            tracing=parts.tracing,
             standby=place.standby,
             takeover_after_s=place.takeover_after_ms / 1000,
         )

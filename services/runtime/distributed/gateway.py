@@ -108,6 +108,7 @@ class GatewayProcess:
             health=self._parts.states,
             states=self._states,
             event=self._parts.lines.info,
+            tracing=self._parts.tracing,
             metrics=self.metrics,
         )
 

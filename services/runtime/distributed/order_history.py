@@ -18,7 +18,8 @@ def order_history_process(member: int, settings: Settings, logs: Logs) -> Projec
     lines = EventLines(logs if settings.log.events else None, member)
 
     def shell(place: ProjectionPlace) -> ProjectionShell[Any]:
-        return order_history_shell(place.partition, place.frames, place.store, place.clock, on_written, place.done)
+        frames, store, clock, done, tracing = place.frames, place.store, place.clock, place.done, place.tracing
+        return order_history_shell(place.partition, frames, store, clock, on_written, done, tracing)
 
     def on_written(batch: HistoryBatch) -> None:
         lines.history_written(batch)

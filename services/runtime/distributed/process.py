@@ -13,6 +13,7 @@ from services.adapters.metrics import Metrics
 from services.adapters.ports import Log
 from services.config import Settings
 from services.runtime.service_tasks import ServiceTasks
+from services.runtime.traces import Traces
 from services.shell.projection_shell import RUNNING
 
 FIRST_BACKOFF_SECONDS: Final = 0.1
@@ -58,6 +59,8 @@ class ProcessParts:
         self.lines = logs.service(service.replace("-", "_"), member)
         self.clock = SystemClock()
         self.metrics = Metrics(__version__)
+        self._traces = Traces(settings, logs, local=False)
+        self.tracing = self._traces.service(service.replace("-", "_"), member)
         self.tasks = ServiceTasks()
         self.state = STARTING
         """RUNNING, or what it does or waits for before that."""
@@ -104,6 +107,7 @@ class ProcessParts:
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
+        await self._traces.close()
         self.tasks.close()
 
     def _wait_for(self, state: str) -> None:

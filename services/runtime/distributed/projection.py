@@ -9,6 +9,7 @@ from services.adapters.internal_server import Health
 from services.adapters.logs import Logs
 from services.adapters.ports import Clock, ProjectionStore
 from services.adapters.store_calls import calls_meter, requests_meter
+from services.adapters.tracing_port import Tracing
 from services.config import Settings
 from services.domain.errors import LogError, StoreUnavailable
 from services.domain.topics import TopicPartition
@@ -33,6 +34,7 @@ class ProjectionPlace(NamedTuple):
     store: ProjectionStore
     clock: Clock
     done: Done
+    tracing: Tracing | None
 
 
 class ProjectionKind(NamedTuple):
@@ -83,7 +85,7 @@ class ProjectionProcess:
 
         def make_shell(partition: TopicPartition) -> ProjectionShell[Any]:
             self._ends.end_now(partition)
-            return kind.shell(ProjectionPlace(partition, frames, store, parts.clock, frames.done))
+            return kind.shell(ProjectionPlace(partition, frames, store, parts.clock, frames.done, parts.tracing))
 
         self._member = member = ProjectionMember(frames, make_shell)
         parts.tasks.spawn(self.name, member.run())

@@ -24,7 +24,14 @@ def settlement_process(member: int, settings: Settings, logs: Logs) -> Projectio
         partition = place.partition
         reconciliation = reconciliations[partition] = Reconciliation(place.store, place.clock)
         return settlement_shell(
-            partition.partition, place.frames, place.store, place.clock, on_written, place.done, reconciliation
+            partition.partition,
+            place.frames,
+            place.store,
+            place.clock,
+            on_written,
+            place.done,
+            reconciliation,
+            place.tracing,
         )
 
     def on_written(batch: SettlementBatch) -> None:

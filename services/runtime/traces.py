@@ -1,0 +1,61 @@
+"""Whether and where this process sends traces. OpenTelemetry is loaded only when it does."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from services import __version__
+from services.adapters.logs import Logs
+from services.adapters.tracing_port import Tracing
+from services.config import Settings
+from services.domain.money import MICROS
+from services.runtime.layout import STORE_FILE
+
+if TYPE_CHECKING:
+    from services.adapters.tracing import Tracer
+
+
+class Traces:
+    """The traces of one process; `service` gives None when the settings name no endpoint."""
+
+    def __init__(self, settings: Settings, logs: Logs | None, *, local: bool) -> None:
+        """local: whether log and store are files of this process."""
+        self._settings = settings
+        self._local = local
+        self._tracer = _open(settings, logs) if settings.telemetry.otlp_endpoint else None
+
+    def service(self, name: str, member: int = 0) -> Tracing | None:
+        """What a service of this process is given. member: its shard, or its number among its kind."""
+        if self._tracer is None:
+            return None
+        from services.adapters.tracing import Medium
+
+        on_files = Medium("sqlite", "sqlite", STORE_FILE)
+        medium = on_files if self._local else Medium("kafka", "cassandra", self._settings.database.keyspace)
+        return self._tracer.service(name, member, medium)
+
+    async def close(self) -> None:
+        """Send what has ended; for some seconds at most."""
+        if self._tracer is not None:
+            await asyncio.to_thread(self._tracer.close)
+
+
+def _open(settings: Settings, logs: Logs | None) -> "Tracer":
+    from services.adapters.tracing import Tracer, TracingSettings
+
+    telemetry = settings.telemetry
+    lines = None if logs is None else logs.service("traces")
+
+    def on_trouble(reason: str) -> None:
+        if lines is not None:
+            lines.warning("traces", reason=reason)
+
+    return Tracer(
+        TracingSettings(
+            telemetry.otlp_endpoint,
+            telemetry.otlp_protocol,
+            telemetry.trace_sample_micros / MICROS,
+            telemetry.slow_order_ms / 1000,
+        ),
+        __version__,
+        on_trouble,
+    )
