@@ -25,6 +25,7 @@ class ExchangeCommands(LazyGroup):
         LazyCommand("local", "services.cli.local", "local", "Run the whole exchange in this process."),
         LazyCommand("demo", "services.cli.demo", "demo", "Play a whole trading day against a running exchange."),
         LazyCommand("smoke", "services.cli.smoke", "smoke_command", "See whether a running exchange trades."),
+        LazyCommand("top", "services.cli.top", "top", "Show the figures of a running exchange, live."),
         LazyCommand("replay", "services.cli.replay", "replay", "Feed recorded NASDAQ order flow through it."),
         LazyCommand("verify", "services.cli.verify", "verify", "Recompute everything from the log, and compare."),
         LazyCommand("simulate", "services.cli.simulate", "simulate_command", "Try to break it, by seeds."),

@@ -22,6 +22,7 @@ def show_banner(console: Console, listener: socket.socket, credentials: Credenti
     url = base_url(listener)
     lines = [
         f"\n[bold green]The exchange runs[/] on [bold]{url}[/]   (Ctrl-C stops it)",
+        f"  console, to trade and to watch          [cyan]{url}/[/]",
         f"  API documentation, to read and to try   [cyan]{url}/docs[/]",
         f"  health                                  [cyan]{url}/health/ready[/]",
         f"  metrics                                 [cyan]{url}/metrics[/]\n",
