@@ -62,7 +62,12 @@ class Receiver:
             http = ThreadingHTTPServer(("127.0.0.1", port), _handler(self._take))
             self.port = http.server_port
             threading.Thread(target=http.serve_forever, daemon=True).start()
-            self._end = lambda: (http.shutdown(), http.server_close())
+
+            def end() -> None:
+                http.shutdown()
+                http.server_close()
+
+            self._end = end
         self.url = f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -97,7 +102,8 @@ class Receiver:
                 resource = _plain(resource_spans.resource.attributes)
                 for scope_spans in resource_spans.scope_spans:
                     self._spans += [_span(resource, span) for span in scope_spans.spans]
-        return ExportTraceServiceResponse().SerializeToString()
+        answer: bytes = ExportTraceServiceResponse().SerializeToString()
+        return answer
 
 
 def tree(spans: Iterable[Span], parent_id: str = "") -> dict[str, Any]:
