@@ -2,7 +2,7 @@
 
 import time
 
-from services.adapters.core_meter import CoreMeter, observe_ages
+from services.adapters.core_meter import AGES, CoreMeter, observe_ages
 from services.adapters.metrics import Distribution, Metrics
 from services.adapters.ports import StoredFrame
 from services.domain.core import Output
@@ -31,7 +31,9 @@ def test_core_meter_counts_records_and_refusals() -> None:
     metrics = Metrics("1")
     frame = Frame(1, "gateway-a", 0, [CreateUser(1, 2, 3), CreateUser(1, 2, 4)])
     records = [UserUpdated(1, 2, 3, False), rejected(Reject.PRICE_BAND), rejected(Reject.PRICE_BAND)]
-    CoreMeter(metrics, "ubscore-0", 0, 1).applied(frame, 0, [Output(EVENTS, 1, records)])
+    meter = CoreMeter(metrics, "ubscore-0", 0, 1)
+    meter.applied(frame, 0, [Output(EVENTS, 1, records)])
+    meter.passed("apply")
     at = {"source": "ubscore-0"}
     assert value(metrics, "records_total", direction="in", type="CreateUser", **at) == 2
     assert value(metrics, "records_total", direction="out", type="OrderRejected", **at) == 2
@@ -45,6 +47,7 @@ def test_core_meter_volume_of_a_trade_between_shards_is_counted_once() -> None:
     for shard in (0, 1):
         meter = CoreMeter(metrics, f"ubscore-{shard}", shard, 2)
         meter.applied(Frame(1, "matcher-0", 1, []), 0, [Output(EVENTS, 1, list(records))])
+        meter.passed("apply")
     assert value(metrics, "traded_base_units_total", symbol="A_B") == 11
     assert value(metrics, "traded_quote_units_total", symbol="A_B") == 110
     assert value(metrics, "traded_base_units_total", symbol="C_D") == 7
@@ -68,9 +71,18 @@ def test_core_meter_tells_commands_from_reports() -> None:
 def test_observe_ages_of_a_clock_that_is_ahead_counts_as_now() -> None:
     one = Distribution((0.1,))
     later_ms = time.time_ns() // 1_000_000 + 60_000
-    assert observe_ages(one, [later_ms, later_ms, 5]) == later_ms
+    assert observe_ages(one, [CreateUser(1, time_ms, 3) for time_ms in (later_ms, later_ms, 5)]) == later_ms
     assert one.counts == [2, 1]
     assert observe_ages(one, []) == 0
+
+
+def test_observe_ages_of_many_counts_all_of_them() -> None:
+    one = Distribution((60.0,))
+    now_ms = time.time_ns() // 1_000_000
+    half = [CreateUser(1, 5, 3)] * (10 * AGES + 5)
+    observe_ages(one, [*half, *[CreateUser(1, now_ms, 3)] * (10 * AGES)])
+    assert sum(one.counts) == 20 * AGES + 5
+    assert abs(one.counts[0] - 10 * AGES) <= sum(one.counts) / AGES
 
 
 def test_core_meter_batch_stages_follow_each_other() -> None:
