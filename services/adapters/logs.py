@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from services.adapters.frame_traces import trace_id_of
 from services.adapters.log_lines import Entry, encode_head, encode_lines
 from services.adapters.log_sinks import FolderSink, Sink, StdoutSink
-from services.adapters.tracing_port import CURRENT_REQUEST
+from services.adapters.tracing_port import CURRENT_CAUSES, CURRENT_REQUEST
 
 T = TypeVar("T")
 
@@ -179,6 +179,8 @@ class ServiceLog:
         `event` among them names the line. Dropped first when the queue is full.
         """
         if items and self._logs.enabled(level):
+            if (causes := CURRENT_CAUSES.get()) is not None:
+                to_fields = _with_trace_id(to_fields, causes)
             self._logs.put(self.entry(level, event, {})._replace(items=items, to_fields=to_fields), len(items), 1.0)
 
     def entry(self, level: str, event: str, fields: Mapping[str, Any]) -> Entry:
@@ -186,6 +188,18 @@ class ServiceLog:
         if request is not None and not request.is_over:
             fields = {**fields, "trace_id": trace_id_of(request.traceparent)}
         return Entry(time.time_ns(), level, self._service, self._head, event, fields)
+
+
+def _with_trace_id(
+    to_fields: Callable[[T], Mapping[str, Any]], causes: Callable[[T], str]
+) -> Callable[[T], Mapping[str, Any]]:
+    """The same fields, and the trace of what caused the item when there is one."""
+
+    def fields(item: T) -> Mapping[str, Any]:
+        cause = causes(item)
+        return {**to_fields(item), "trace_id": trace_id_of(cause)} if cause else to_fields(item)
+
+    return fields
 
 
 class _Bridge(logging.Handler):

@@ -4,9 +4,9 @@ A context is a W3C traceparent (see `frame_traces`). Spans of records whose trac
 contexts on the log are those of sampled traces.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.domain.topics import TopicPartition
@@ -67,3 +67,5 @@ class Tracing(Protocol):
 
 CURRENT_REQUEST: Final[ContextVar[RequestSpan | None]] = ContextVar("current_request", default=None)
 """The request on whose behalf the code at hand runs."""
+CURRENT_CAUSES: Final[ContextVar[Callable[[Any], str] | None]] = ContextVar("current_causes", default=None)
+"""While a core's outputs are told to others: the context of what caused a record, empty when it is not traced."""

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from services.adapters.journal_format import state_digest
 from services.adapters.ports import Append, Clock, Log, StoredFrame
-from services.adapters.tracing_port import Tracing
+from services.adapters.tracing_port import CURRENT_CAUSES, Tracing
 from services.domain.core import Core, Output
 from services.domain.errors import GapError, InvariantError, LogError
 from services.domain.messages import Frame, decode_frame
@@ -326,6 +326,7 @@ class CoreShell(Generic[C]):
                 else:
                     before.records.extend(output.records)
             if tell and self._on_applied is not None:
+                CURRENT_CAUSES.set(None if traced is None else traced.cause_of)
                 self._on_applied(frame, stored.offset, outputs)
         self._applied.advance(core.next_offset)
         if traced is not None:

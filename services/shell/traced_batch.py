@@ -36,6 +36,10 @@ class TracedBatch:
                 if index < len(records):
                     self._causes[cause_in(records[index])] = self._spans[context].traceparent
 
+    def cause_of(self, record: Any) -> str:
+        """The context of what caused an output record; empty when that is not traced."""
+        return self._causes.get(cause_out(record), "")
+
     def applied(self) -> None:
         """All frames were applied."""
         for span in self._spans.values():
@@ -47,7 +51,7 @@ class TracedBatch:
         for data in frames:
             said = records[at : at + len(decode_header(data).records)]
             at += len(said)
-            parents = {index: self._causes.get(cause_out(record), "") for index, record in enumerate(said)}
+            parents = {index: self.cause_of(record) for index, record in enumerate(said)}
             parents = {index: parent for index, parent in parents.items() if parent}
             traced = TracedFrame(self._tracing, partition, len(said), parents) if parents else None
             self._published.append(traced)

@@ -14,6 +14,7 @@ _LITTLE = {
     "bench_metrics": ["500"],
     "bench_distributed": ["--seconds", "2"],
     "bench_store_cql": ["2", "500"],
+    "bench_tracing": ["320"],
 }
 _NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("bench_*.py"))
 

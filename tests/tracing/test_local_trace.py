@@ -47,11 +47,17 @@ def test_local_order_is_one_tree_from_the_request_to_the_database(
         spans = whole_tree(receiver)
         check(receiver, spans, "sqlite", "sqlite", STORE_FILE)
         assert exchange.stop() == 0
-    lines = [
-        json.loads(line) for path in exchange.log_dir.glob("gateway.log.*") for line in path.read_text().splitlines()
-    ]
+    lines = [json.loads(line) for path in exchange.log_dir.iterdir() for line in path.read_text().splitlines()]
     answered = {line["cid"]: line["trace_id"] for line in lines if line["event"] == "order_answered"}
     assert answered == {"made": UNSAMPLED[3:35], "taken": TRACE_ID}
+    traced = {(line["service"], line["event"]) for line in lines if line.get("trace_id") == TRACE_ID}
+    assert traced == {
+        ("gateway", "order_answered"),
+        ("ubscore", "order_accepted"),
+        ("ubscore", "trade_settled"),
+        ("ubscore", "order_closed"),
+        ("matcher", "command_matched"),
+    }
 
 
 def test_local_killed_and_started_again_tells_nothing_twice(exchange: ExchangeProcess) -> None:
