@@ -69,7 +69,7 @@ function show(health, now, then) {
 }
 
 function verdict(health, wrong, closed) {
-  if (wrong.length || health.status !== "ready") {
+  if (health.status !== "ready") {
     return banner("bad", "Not ready", wrong.map(([name, status]) => `${name}: ${status}`).join("; ") || "Commands are not taken at the moment.");
   }
   if (closed.length) return banner("some", "Ready, with markets closed", closed.map((one) => `${one.name} is ${one.status}`).join("; "));
