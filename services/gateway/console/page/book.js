@@ -68,7 +68,7 @@ function fill(body, found, deepest, own, settings, nobody) {
     row.style.setProperty("--depth", `${((total / deepest) * 100).toFixed(1)}%`);
     setText(row.children[0], fixed(price, decimals));
     setText(row.children[1], fixed(size, sizes));
-    setText(row.children[2], short(total));
+    setText(row.children[2], total < 1e5 ? fixed(total, Math.min(3, sizes)) : short(total));
   });
 }
 
