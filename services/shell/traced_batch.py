@@ -33,7 +33,7 @@ class TracedBatch:
         frame = self._traces.get(offset)
         if frame is not None:
             for index, context in frame.records.items():
-                if index < len(records):
+                if 0 <= index < len(records):
                     self._causes[cause_in(records[index])] = self._spans[context].traceparent
 
     def cause_of(self, record: Any) -> str:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.adapters.frame_traces import (
@@ -35,6 +35,7 @@ def test_encode_traces_too_many_records_leaves_out_the_last() -> None:
     assert decoded.records == {index: contexts[index] for index in range(MAX_RECORDS)}
 
 
+@settings(deadline=None)
 @given(st.lists(HEADERS).map(tuple))
 def test_decode_traces_anything_from_outside_never_raises(headers: tuple[tuple[str, bytes], ...]) -> None:
     decoded = decode_traces((("traceparent", A.encode()), *headers))

@@ -116,7 +116,7 @@ async def test_core_shell_silent_standby_tells_nothing(tmp_path: Path, traced: T
 async def test_core_shell_headers_that_say_nonsense_are_passed_over(tmp_path: Path, traced: Traced) -> None:
     log = MemoryLog()
     await fill(log, 0)
-    beyond = encode_traces(FrameTraces(SENT, {0: SENT, 7: OTHER}))
+    beyond = encode_traces(FrameTraces(SENT, {0: SENT, 7: OTHER, -1: OTHER}))
     for headers in ((("traceparent", b"?"), ("exchange-traces", b"\xff")), beyond):
         await log.append([Append(OPERATIONS, encode_frame("gateway-1", 0, [order(len(headers[1][1]))]), headers)])
     await UbscoreProcess(log, tmp_path, tracing=traced.service("ubscore")).run_until(3, log)
