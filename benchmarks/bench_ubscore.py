@@ -38,9 +38,6 @@ USERS: Final = 1_000
 ROUNDS: Final = 3
 T0: Final = 1_700_000_000_000
 
-Record = tuple[str, int, list[Any]]
-"""A frame before it is bytes: source, first sequence, records."""
-
 
 def _place(number: int, side: Side, price: int) -> PlaceOrder:
     return PlaceOrder(

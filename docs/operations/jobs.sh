@@ -26,7 +26,16 @@ _job() { # NAME PATCH ARGUMENT...
 }
 
 _follow() { # NAME: its output, and whether it went well
-    kubectl -n "$NAMESPACE" logs -f "job/$1" --pod-running-timeout=10m
+    local pods="pods -l batch.kubernetes.io/job-name=$1" until=$((SECONDS + 600))
+    # Whose container has not begun yet has nothing to be followed.
+    until [[ $(kubectl -n "$NAMESPACE" get $pods -o jsonpath='{.items[*].status.phase}') =~ Running|Succeeded|Failed ]]; do
+        if ((SECONDS > until)); then
+            echo "Job $1 does not begin. See: kubectl -n $NAMESPACE describe $pods" >&2
+            return 1
+        fi
+        sleep 0.5
+    done
+    kubectl -n "$NAMESPACE" logs -f "job/$1"
     kubectl -n "$NAMESPACE" wait "job/$1" --for=condition=Complete --timeout=2m
 }
 

@@ -26,6 +26,7 @@ from services.runtime.credentials import CREDENTIALS_FILE, ApiCredentials, Crede
 CAPABILITIES_SECONDS: Final = 60.0
 """For how long it is remembered which kinds the cluster knows."""
 MANAGED_BY: Final = f"app.kubernetes.io/managed-by={MANAGER}"
+"""Selects what we made, of whatever exchange."""
 
 _PEERINGS: Final = {kind: api.Kind("kopf.dev/v1", f"{kind.lower()}s") for kind in ("KopfPeering", "ClusterKopfPeering")}
 _OBSERVED: Final = (
@@ -62,14 +63,18 @@ class Cluster:
         """
         if not self._serves(KIND):
             raise ConfigError(f"the cluster does not know {KINDS[KIND].plural}.{GROUP}: install the chart with its CRD")
-        for namespace in (namespaces or ("",)) if peering else ():
-            where, kind = (f" in namespace {namespace}", "KopfPeering") if namespace else ("", "ClusterKopfPeering")
-            try:
-                self._api.get(_PEERINGS[kind].path(namespace, peering), f"{kind} {peering}{where}", api.METADATA_ONLY)
-            except NotFound as error:
-                raise ConfigError(
-                    f"there is no {kind} {peering}{where}: make one, as the chart does, or run with --standalone"
-                ) from error
+        if peering:
+            for namespace in namespaces or ("",):
+                self._require_peering(namespace, peering)
+
+    def _require_peering(self, namespace: str, name: str) -> None:
+        where, kind = (f" in namespace {namespace}", "KopfPeering") if namespace else ("", "ClusterKopfPeering")
+        try:
+            self._api.get(_PEERINGS[kind].path(namespace, name), f"{kind} {name}{where}", api.METADATA_ONLY)
+        except NotFound as error:
+            raise ConfigError(
+                f"there is no {kind} {name}{where}: make one, as the chart does, or run with --standalone"
+            ) from error
 
     # Reading
 
@@ -87,7 +92,7 @@ class Cluster:
     def observe(self, exchange: Exchange, wanted: Iterable[Key]) -> Observed:
         """What there is of the exchange: all that has its labels, and whatever has the name of one of `wanted`."""
         kinds = [*_OBSERVED, *(["ServiceMonitor"] if self.capabilities().service_monitor else [])]
-        ours = _query({**selector(exchange), **dict([MANAGED_BY.split("=")])})
+        ours = f"{_query(selector(exchange))},{MANAGED_BY}"
         objects = {key_of(one): one for kind in kinds for one in self._list(kind, exchange.namespace, ours)}
         for key in {*wanted, Key("Secret", keys_name(exchange))} - objects.keys():
             if (one := self._get(key, exchange.namespace)) is not None:
@@ -199,8 +204,9 @@ class Cluster:
             "propagationPolicy": propagation,
             "preconditions": {"uid": seen["metadata"]["uid"]},
         }
+        what = _described(key.kind, namespace, key.name)
         with suppress(NotFound, Conflict):
-            self._api.delete(KINDS[key.kind].path(namespace, key.name), _described(*key, namespace), options)
+            self._api.delete(KINDS[key.kind].path(namespace, key.name), what, options)
 
     def _create_keys(self, exchange: Exchange, name: str) -> None:
         """Make the Secret with the exchange's own keys. It has no owner, and one that is there stays what it is."""

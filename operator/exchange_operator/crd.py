@@ -62,7 +62,7 @@ def crd() -> Json:
 
 def to_yaml() -> str:
     """The CRD as a file."""
-    return _HEADER + yaml.dump(crd(), Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    return _HEADER + yaml.dump(crd(), Dumper=WithoutAnchors, sort_keys=False, width=110, allow_unicode=True)
 
 
 def schema_of(kind: inspect.Type, *, defaults: bool = True) -> Json:
@@ -189,8 +189,8 @@ def _columns() -> list[Json]:
     ]
 
 
-class _Dumper(yaml.SafeDumper):
-    """Without anchors: not every reader of a CRD knows them."""
+class WithoutAnchors(yaml.SafeDumper):
+    """Says everything where it stands: not every reader of a CRD knows anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -53,6 +53,9 @@ def configure(settings: kopf.OperatorSettings, threads: ThreadPoolExecutor) -> N
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.watching.connect_timeout = 10
+    # A pause may be over at once, when a replica was slow: it is taken for dead, comes back, and takes itself for dead.
+    # Daemons must have ended before the list that follows: nothing else starts them again.
+    settings.watching.reconnect_backoff = 1.0
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.execution.executor = threads
@@ -73,17 +76,10 @@ def registered(passes: Passes) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry)(kopf.login_via_client)
 
-    @kopf.daemon(
-        GROUP,
-        VERSION,
-        PLURAL,
-        registry=registry,
-        id="look-after",
-        cancellation_backoff=STOP_SECONDS,
-        cancellation_timeout=STOP_SECONDS,
-    )
+    @kopf.daemon(GROUP, VERSION, PLURAL, registry=registry, id="look-after", cancellation_timeout=STOP_SECONDS)
     async def look_after(*, namespace: str | None, name: str, stopped: kopf.DaemonStopped, **_: Any) -> None:
-        # It must not end before it is stopped: kopf would take its finalizer away.
+        # It must not end before it is stopped: kopf would take its finalizer away. When it is, it must end at once:
+        # what a watch tells of while it ends starts no other one, neither then nor later.
         await passes.look_after(namespace or "", name, stopped.is_set, stopped.wait())
 
     @kopf.on.delete(GROUP, VERSION, PLURAL, registry=registry, id="tear-down", when=_is_deleted)

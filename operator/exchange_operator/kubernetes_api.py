@@ -17,12 +17,12 @@ from typing import Any, Final, NamedTuple
 import kubernetes.client
 import kubernetes.config
 import urllib3.exceptions
+import yaml
 
-from exchange_operator.names import Manifest
+from exchange_operator.names import MANAGER, Manifest
 from exchange_operator.resource import API_VERSION, KIND, PLURAL
 from services.domain.errors import ConfigError, ExchangeError
 
-FIELD_MANAGER: Final = "exchange-operator"
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 15.0
 _CONNECTIONS: Final = 16
@@ -33,6 +33,9 @@ METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;
 APPLY: Final = "application/apply-patch+yaml"
 MERGE: Final = "application/merge-patch+json"
 OPERATIONS: Final = "application/json-patch+json"
+
+_NO_CONFIGURATION: Final = (kubernetes.config.ConfigException, OSError, yaml.YAMLError, TypeError)
+"""What reading a kubeconfig raises, also when the file is something else: TypeError when it is YAML of another kind."""
 
 
 class ClusterError(ExchangeError):
@@ -115,11 +118,11 @@ class KubernetesApi:
 
     def create(self, path: str, what: str, body: Manifest) -> Any:
         """Make an object. Raises Conflict when it is there."""
-        return self._request("POST", path, what, body=body, query={"fieldManager": FIELD_MANAGER})
+        return self._request("POST", path, what, body=body, query={"fieldManager": MANAGER})
 
     def patch(self, path: str, what: str, body: Any, content_type: str, **query: str) -> Any:
         """Change an object; with APPLY, or make it."""
-        query["fieldManager"] = FIELD_MANAGER
+        query["fieldManager"] = MANAGER
         return self._request("PATCH", path, what, body=body, content_type=content_type, query=query)
 
     def delete(self, path: str, what: str, options: Manifest) -> Any:
@@ -170,9 +173,9 @@ def connect() -> KubernetesApi:
             kubernetes.config.load_incluster_config(client_configuration=configuration)
         except kubernetes.config.ConfigException:
             kubernetes.config.load_kube_config(client_configuration=configuration)
-    except (kubernetes.config.ConfigException, OSError) as error:
+    except _NO_CONFIGURATION as error:
         raise ConfigError(
-            f"no Kubernetes cluster: run in a pod with a ServiceAccount, or let KUBECONFIG name a file: {error}"
+            f"no Kubernetes cluster: run in a pod with a ServiceAccount, or let KUBECONFIG name a kubeconfig: {error}"
         ) from error
     return KubernetesApi(configuration)
 
@@ -187,11 +190,13 @@ def _explained(error: kubernetes.client.ApiException, what: str) -> ClusterError
             return Conflict(f"{what}: {said}")
         case 401:
             return ClusterUnavailable(f"{what}: the API server does not know us (yet, or any more): {said}")
-        case 403 if "quota" in said:
+        case 403 if "exceeded quota: " in said:
             return Refused(f"{what}: {said}; raise the namespace's ResourceQuota, or ask for less")
-        case 403:
+        case 403 if 'User "' in said:  # Others are of admission: they say why, and no right of ours changes it.
             return Refused(f"{what}: {said}; give the operator's ServiceAccount this right (the chart does)")
-        case 429 | 500 | 502 | 503 | 504 | 0:
+        case 0:
+            return ClusterUnavailable(f"{what}: no TLS connection to the API server: {said}")
+        case 429 | 500 | 502 | 503 | 504:
             return ClusterUnavailable(f"{what}: the API server cannot do it now: {said}")
         case _:
             return Refused(f"{what}: the API server refuses it: {said}")
@@ -203,4 +208,4 @@ def _said(error: kubernetes.client.ApiException) -> str:
         status = json.loads(error.body or "")
         return str(status["message"]).partition("\n")[0]
     except (ValueError, KeyError, TypeError):
-        return f"{error.status} {error.reason}".strip()
+        return " ".join(f"{error.status or ''} {error.reason}".split())

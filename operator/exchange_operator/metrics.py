@@ -64,7 +64,7 @@ class Metrics:
 
     @contextmanager
     def timed(self) -> Iterator[Callable[[str], None]]:
-        """Count and time a pass. It says its result by what it is given; one that does not has failed."""
+        """Count and time a pass. It calls what this gives with its result; one that does not has failed."""
         results: list[str] = []
         begin = self._clock()
         try:

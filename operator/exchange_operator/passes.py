@@ -1,13 +1,14 @@
 """When a pass over an exchange is due, and that there is one at a time. `handlers` calls it, on the event loop.
 
-Passes run in threads, and the loop never waits for one. A pass that was told to stop ends before its next step; until
-it has, no other one begins, even when nobody waits for it any more.
+Passes run in threads, and nobody who is told to stop waits for one. A pass that was told to stop ends before its next
+step; until it has, no other one begins, even when nobody waits for it any more.
 """
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from exchange_operator.metrics import Metrics
@@ -88,28 +89,33 @@ class Passes:
         self._places.pop((namespace, name), None)
 
     async def look_after(self, namespace: str, name: str, stopped: Stopping, told: Awaitable[Any]) -> None:
-        """Keep an exchange as it is wanted until `told` to stop, when `stopped` says so too."""
-        place = self._places.setdefault((namespace, name), _Place())
+        """Keep an exchange as it is wanted until `told` to stop, when `stopped` says so too. Then return at once."""
+        looking = asyncio.ensure_future(self._look_again_and_again(namespace, name, stopped))
         telling = asyncio.ensure_future(told)
         try:
-            while not stopped():
-                outcome = await self._pass(place, namespace, name, stopped)
-                await self._rest(place, telling, outcome.again_seconds)
+            done, _ = await asyncio.wait([looking, telling], return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
         finally:
+            looking.cancel()
             telling.cancel()
             self._metrics.forget(namespace, name)
+
+    async def _look_again_and_again(self, namespace: str, name: str, stopped: Stopping) -> None:
+        place = self._places.setdefault((namespace, name), _Place())
+        while True:
+            outcome = await self._pass(place, namespace, name, stopped)
+            await self._rest(place, outcome.again_seconds)
 
     async def tear_down(self, namespace: str, name: str) -> None:
         """Make passes until the exchange, which is being deleted, has nothing left. Cancel it to stop before."""
         place = self._places.setdefault((namespace, name), _Place())
         stop = threading.Event()
-        never = asyncio.get_running_loop().create_future()
         try:
             while not (outcome := await self._pass(place, namespace, name, stop.is_set)).gone:
-                await self._rest(place, never, outcome.again_seconds)
+                await self._rest(place, outcome.again_seconds)
         finally:
             stop.set()
-            never.cancel()
             self._metrics.forget(namespace, name)
 
     async def _pass(self, place: _Place, namespace: str, name: str, stopping: Stopping) -> Outcome:
@@ -142,23 +148,14 @@ class Passes:
             ended(outcome.result)
             return outcome
 
-    async def _rest(self, place: _Place, telling: "asyncio.Future[Any]", seconds: float) -> None:
-        """Until it is told to stop, or something happens and has settled, or the time is over."""
-        if await _first(telling, REST_SECONDS):
-            return
-        waking = asyncio.ensure_future(place.woken.wait())
-        try:
-            await asyncio.wait([telling, waking], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waking.cancel()
+    async def _rest(self, place: _Place, seconds: float) -> None:
+        """Until something happens and has settled, or the time is over."""
+        await asyncio.sleep(REST_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await place.woken.wait()
         if place.woken.is_set():
-            await _first(telling, SETTLE_SECONDS)
-
-
-async def _first(future: "asyncio.Future[Any]", seconds: float) -> bool:
-    """Whether the future is done within that time. It is not touched otherwise."""
-    done, _ = await asyncio.wait([future], timeout=seconds)
-    return bool(done)
+            await asyncio.sleep(SETTLE_SECONDS)
 
 
 def _said(error: Exception) -> str:

@@ -52,16 +52,18 @@ async def _run(options: Options, listener: socket.socket, lines: ServiceLog) -> 
     cluster = Cluster(connect())
     symbols = SymbolSync(cluster, lines)
     reconciler = Reconciler(cluster, symbols, metrics, lines)
+    threads = ThreadPoolExecutor(MAX_PASSES, thread_name_prefix="pass")
     try:
-        with ThreadPoolExecutor(MAX_PASSES, thread_name_prefix="pass") as threads:
-            await asyncio.to_thread(cluster.require, options.namespaces, options.peering)
-            lines.info("starting", namespaces=list(options.namespaces) or "all", peering=options.peering or "none")
-            await _operate(options, Passes(reconciler.run, threads, metrics, lines), threads)
-            lines.info("stopped")
+        await asyncio.to_thread(cluster.require, options.namespaces, options.peering)
+        lines.info("starting", namespaces=list(options.namespaces) or "all", peering=options.peering or "none")
+        await _operate(options, Passes(reconciler.run, threads, metrics, lines), threads)
     finally:
+        # A pass that is under way ends before its next step. Until then, the process says that it is healthy.
+        await asyncio.to_thread(threads.shutdown)
         await server.close()
         symbols.close()
         cluster.close()
+    lines.info("stopped")
 
 
 async def _operate(options: Options, passes: Passes, threads: ThreadPoolExecutor) -> None:

@@ -206,7 +206,7 @@ def _outside(managed: str, job: str, desired: Desired, observed: Observed) -> _V
 
 
 def _serving(desired: Desired, observed: Observed) -> _Verdict:
-    """Whether users have all that they need. The database is missed by those who write into it."""
+    """Whether users have all that they need. A database that is away shows in those who write into it."""
     groups: dict[str, list[Manifest]] = {}
     for stage in desired.stages:
         if stage.name not in (*_JOBS, _DATABASE):
@@ -243,7 +243,9 @@ def _ready_shards(workloads: Iterable[Manifest], observed: Observed) -> Iterator
 
 def _components_ready(desired: Desired, observed: Observed) -> _Verdict:
     for stage in desired.stages:
-        for wanted in stage.manifests if stage.name not in (*_JOBS, *_DEPENDENCIES) else ():
+        if stage.name in (*_JOBS, *_DEPENDENCIES):
+            continue
+        for wanted in stage.manifests:
             state = _state(wanted, observed)
             if state is None or not state.ready:
                 why = state.why if state else f"{stage.name} is not there yet"

@@ -16,7 +16,7 @@ from exchange_operator.status import Symbols
 from exchange_operator.symbols import SymbolsPlan, plan_symbols
 from services.adapters.logs import ServiceLog
 
-_MAX_PROBLEMS: Final = 3
+_MAX_TOLD: Final = 3
 
 
 def service_url(exchange: Exchange) -> str:
@@ -58,7 +58,7 @@ class SymbolSync:
         return _told(planned, problems)
 
     def forget(self, exchange: Exchange) -> None:
-        """The exchange goes."""
+        """Give up the connections to an exchange that is being deleted."""
         with self._lock:
             api = self._gateways.pop(exchange.uid, None)
         if api is not None:
@@ -96,13 +96,15 @@ class SymbolSync:
 
 
 def _told(planned: SymbolsPlan, problems: list[str]) -> Symbols:
-    """What is so by now. problems: what does not become as wanted by waiting."""
+    """What is declared by now, and what is not as wanted. problems: those that waiting does not mend."""
     if problems:
-        more = f" (and {len(problems) - _MAX_PROBLEMS} more)" if len(problems) > _MAX_PROBLEMS else ""
-        return Symbols(planned.known, "; ".join(problems[:_MAX_PROBLEMS]) + more, broken=True)
+        return Symbols(planned.known, _first("; ", problems), broken=True)
     if planned.calls:
-        waiting = ", ".join(call.path.rpartition("/")[2] for call in planned.calls[:_MAX_PROBLEMS])
-        return Symbols(
-            planned.known, f"{len(planned.calls)} assets and symbols are not as wanted yet, such as {waiting}"
-        )
+        names = [call.path.rpartition("/")[2] for call in planned.calls]
+        return Symbols(planned.known, f"not as wanted yet: {_first(', ', names)}")
     return Symbols(planned.known)
+
+
+def _first(separator: str, texts: list[str]) -> str:
+    more = f" (and {len(texts) - _MAX_TOLD} more)" if len(texts) > _MAX_TOLD else ""
+    return separator.join(texts[:_MAX_TOLD]) + more

@@ -3,7 +3,7 @@
 Which partitions there are (months, days, buckets) is said by small tables: a query never walks through empty ones.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any, Final, TypeVar
 
 from services.adapters.cql_session import PAGE, CqlSession, Rows
@@ -11,7 +11,7 @@ from services.adapters.cql_tables import LEDGER_BUCKET_SHIFT, ORDER_BUCKET_SHIFT
 from services.adapters.store_calls import timed
 from services.adapters.store_cql_database import CqlDatabase
 from services.adapters.store_cql_rows import ACTIVE, LEDGER, ORDERS, STATISTICS, TRADES, TRADES_BY_USER, RowType
-from services.domain.rows import LedgerRow, OrderRow, SettledTradeRow, StatisticsRow
+from services.domain.rows import LedgerRow, OrderRow, SettledTradeRow, StatisticsRow, total_statistics
 
 R = TypeVar("R")
 Values = tuple[Any, ...]
@@ -102,7 +102,7 @@ class CqlQueries(CqlDatabase):
     async def order_statistics(self, user_id: int) -> StatisticsRow:
         async with self._querying() as session:
             rows = [STATISTICS.make(values) for values in await session.query(_STATISTICS, user_id)]
-        return _total(user_id, rows)
+        return total_statistics(user_id, rows)
 
     @timed
     async def trades_by_user(
@@ -223,15 +223,3 @@ def _filtered(text: str, symbol: str | None, limit: int) -> tuple[str, Values]:
 async def _order_at(session: CqlSession, user_id: int, created_ms: int, order_id: int) -> OrderRow | None:
     rows = await session.query(_ORDER, user_id, month_of(created_ms), created_ms, order_id)
     return ORDERS.make(rows[0]) if rows else None
-
-
-def _total(user_id: int, rows: Sequence[StatisticsRow]) -> StatisticsRow:
-    total = StatisticsRow(user_id, 0, 0, 0, 0, 0, 0, 0, 0)
-    for row in rows:
-        total.new += row.new
-        total.filled += row.filled
-        total.cancelled += row.cancelled
-        total.rejected += row.rejected
-        total.expired += row.expired
-        total.updated_ms = max(total.updated_ms, row.updated_ms)
-    return total

@@ -20,6 +20,7 @@ from services.domain.rows import (
     OrderUpdateRow,
     SettledTradeRow,
     StatisticsRow,
+    total_statistics,
 )
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -125,15 +126,7 @@ class SqliteQueries(SqliteDatabase):
     @timed
     async def order_statistics(self, user_id: int) -> StatisticsRow:
         rows = await self._select(_STATISTICS, "user_id = ?", "shard", (user_id, EVERYTHING))
-        total = StatisticsRow(user_id, 0, 0, 0, 0, 0, 0, 0, 0)
-        for row in rows:
-            total.new += row.new
-            total.filled += row.filled
-            total.cancelled += row.cancelled
-            total.rejected += row.rejected
-            total.expired += row.expired
-            total.updated_ms = max(total.updated_ms, row.updated_ms)
-        return total
+        return total_statistics(user_id, rows)
 
     @timed
     async def trades_by_user(

@@ -60,13 +60,13 @@ class _Smoke:
         self._client = client
         self._wish = wish
         self._say = say
-        self._run = secrets.token_hex(6)
+        self._run_id = secrets.token_hex(6)
         """In every id of this run, so that what is sent again is known to be the same."""
         first = FIRST_USER_ID + secrets.randbits(61)
         self._seller, self._buyer = first, first + 1
         self._opened: list[int] = []
         self._traders: list[int] = []
-        """Those of them who can place orders."""
+        """Those of the opened users who can place orders."""
         self._moved: dict[str, Decimal] = {}
         """By asset, what was paid in and not out again."""
 
@@ -140,7 +140,7 @@ class _Smoke:
         self._traders.append(user)
 
     def _transfer(self, way: str, user: int, asset: str, amount: Decimal) -> None:
-        transfer_id = f"smoke-{self._run}-{user}-{asset}-{way}"
+        transfer_id = f"smoke-{self._run_id}-{user}-{asset}-{way}"
         body = {"transfer_id": transfer_id, "user_id": user, "asset": asset, "amount": plain(amount)}
         self._insist(lambda: self._client.post(f"/api/transfers/{way}", body, ADMIN))
         self._moved[asset] = self._moved.get(asset, Decimal(0)) + (amount if way == "in" else -amount)
@@ -148,9 +148,9 @@ class _Smoke:
     def _rest(self, quote: Quote) -> None:
         """Place the sale where nothing rests, and see that it is alone there."""
         answer = self._place(self._seller, "Sell", quote, order_type="LimitMaker")
-        best = self._depth()["asks"]
-        if answer["order_status"] != "New" or best != [[plain(quote.price), plain(quote.quantity)]]:
-            raise StoryError(f"{_INTERFERED}: the sale is {answer['order_status']}, and the best ask is {best}")
+        best_asks = self._depth()["asks"]
+        if answer["order_status"] != "New" or best_asks != [[plain(quote.price), plain(quote.quantity)]]:
+            raise StoryError(f"{_INTERFERED}: the sale is {answer['order_status']}, and the best ask is {best_asks}")
 
     def _take(self, quote: Quote) -> None:
         answer = self._place(self._buyer, "Buy", quote, order_type="Limit", time_in_force="FOK")
@@ -159,7 +159,7 @@ class _Smoke:
 
     def _place(self, user: int, side: str, quote: Quote, **kind: str) -> dict[str, Any]:
         order = {
-            "cid": f"smoke-{self._run}-{side}",
+            "cid": f"smoke-{self._run_id}-{side}",
             "symbol": self._wish.symbol,
             "side": side,
             "price": plain(quote.price),
@@ -218,7 +218,7 @@ class _Smoke:
         self._say(f"{(time.monotonic() - begin) * 1000:7.0f} ms  {what}")
 
     def _insist(self, call: Callable[[], T]) -> T:
-        """Call until there is an answer that says what came of it."""
+        """Call until there is an answer that says what came of it; when none comes in time, raises the last failure."""
         deadline = time.monotonic() + self._wish.patience_s
         while True:
             try:

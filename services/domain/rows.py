@@ -3,6 +3,8 @@
 Field names are the column names. Amounts are smallest units, prices ticks, quantities lots, times milliseconds.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from services.domain.orders import OrderStatus, OrderType, Side, TimeInForce
@@ -122,6 +124,19 @@ class StatisticsRow(msgspec.Struct, gc=False):
     updated_ms: int
     sequence: int
     """The last one of that stream that is counted here: whoever folds it again goes on behind it."""
+
+
+def total_statistics(user_id: int, rows: Iterable[StatisticsRow]) -> StatisticsRow:
+    """One user's rows of all shards in one. It is of no shard and at no sequence: both are 0."""
+    total = StatisticsRow(user_id, 0, 0, 0, 0, 0, 0, 0, 0)
+    for row in rows:
+        total.new += row.new
+        total.filled += row.filled
+        total.cancelled += row.cancelled
+        total.rejected += row.rejected
+        total.expired += row.expired
+        total.updated_ms = max(total.updated_ms, row.updated_ms)
+    return total
 
 
 class ProgressRow(msgspec.Struct, gc=False):

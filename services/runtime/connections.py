@@ -93,7 +93,10 @@ def read_secret(path: Path, key: str) -> str:
     """A text that is kept in a file, without the line's end that editors put there. Raises ConfigError."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_SECRET_BYTES).decode().rstrip("\r\n")
+            data = file.read(MAX_SECRET_BYTES + 1)
+        if len(data) > MAX_SECRET_BYTES:
+            raise ConfigError(f"key `{key}`: {path}: has more than {MAX_SECRET_BYTES} bytes, which no secret has")
+        text = data.decode().rstrip("\r\n")
     except OSError as error:
         raise ConfigError(f"key `{key}`: {path}: {_reason(error)}") from error
     except UnicodeDecodeError as error:

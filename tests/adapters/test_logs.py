@@ -12,7 +12,7 @@ import pytest
 
 from services.adapters.log_lines import Entry, encode_head, encode_lines
 from services.adapters.log_sinks import FolderSink
-from services.adapters.logs import Logs
+from services.adapters.logs import Logs, ServiceLog
 
 DAY_NS = 86_400 * 10**9
 
@@ -33,6 +33,15 @@ class Gate:
         self.entered.set()
         assert self.opened.wait(30)
         return {"item": item}
+
+
+def held(folder: Path) -> tuple[Logs, ServiceLog, Gate]:
+    """Logs whose queue holds ten lines, and nobody takes one out: the hot line of item 0 is being written."""
+    logs, gate = Logs(folder, queue_lines=10), Gate()
+    log = logs.service("ubscore")
+    log.records("hot", [0], gate)
+    assert gate.entered.wait(30)
+    return logs, log, gate
 
 
 def test_log_line_holds_time_level_service_shard_event_and_fields(tmp_path: Path) -> None:
@@ -108,11 +117,7 @@ def test_log_flush_waits_until_the_lines_are_in_the_file(tmp_path: Path) -> None
 
 
 def test_log_of_a_full_queue_drops_hot_lines_counts_them_and_keeps_errors(tmp_path: Path) -> None:
-    logs = Logs(tmp_path, queue_lines=10)
-    log = logs.service("ubscore")
-    gate = Gate()
-    log.records("hot", [0], gate)
-    assert gate.entered.wait(30)
+    logs, log, gate = held(tmp_path)
     for item in range(1, 31):
         log.records("hot", [item], gate)
     for number in range(50):
@@ -128,11 +133,7 @@ def test_log_of_a_full_queue_drops_hot_lines_counts_them_and_keeps_errors(tmp_pa
 
 
 def test_log_keeps_seldom_lines_when_only_hot_ones_fill_the_queue(tmp_path: Path) -> None:
-    logs = Logs(tmp_path, queue_lines=10)
-    log = logs.service("ubscore")
-    gate = Gate()
-    log.records("hot", [0], gate)
-    assert gate.entered.wait(30)
+    logs, log, gate = held(tmp_path)
     log.records("hot", list(range(9)), gate)
     log.debug("detail")
     log.info("seldom")

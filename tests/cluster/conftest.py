@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from tests.cluster.fixtures import api_server, cluster, echo_archive  # noqa: F401
-from tests.cluster.prepared import prepared  # noqa: F401
+from tests.cluster.prepared import operated, prepared  # noqa: F401
 
 _HERE: Final = Path(__file__).parent
 

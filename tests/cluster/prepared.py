@@ -1,4 +1,4 @@
-"""A cluster with all that the tests of the exchange apply: images loaded, the operator installed by its chart."""
+"""A cluster with what the tests of the exchange apply: images loaded, the operator installed by its chart."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,16 +18,23 @@ CRASHES: Final = "crash"
 """Tag of an image that always ends at once."""
 
 
-@pytest.fixture(scope="module")
-def prepared(cluster: Cluster) -> Cluster:
-    """`cluster`, with the operator."""
-    with ThreadPoolExecutor(1) as builder:
-        archives = [builder.submit(images.exchange_image, version) for version in VERSIONS]
-        archives += [builder.submit(images.crashing_image, CRASHES)]
-        archives += [builder.submit(build) for build in (images.redpanda_standin, images.scylla_standin)]
-        for archive in archives:
-            cluster.load_image(archive.result())
+@pytest.fixture(scope="session")
+def operated(cluster: Cluster) -> Cluster:
+    """`cluster`, with the operator, and the exchange's image under the first of VERSIONS."""
+    cluster.load_image(images.exchange_image(VERSIONS[0]))
     options = ("-n", SYSTEM, "--create-namespace", "--wait", "--timeout", "5m")
     tested = ("--set", "test.exchange.name=exchange,test.exchange.namespace=shop")
     cluster.helm("install", RELEASE, CHART, *options, *tested)
     return cluster
+
+
+@pytest.fixture(scope="session")
+def prepared(operated: Cluster) -> Cluster:
+    """`operated`, with the images of all VERSIONS, one that crashes, a broker's and a database's."""
+    with ThreadPoolExecutor(1) as builder:
+        archives = [builder.submit(images.exchange_image, version) for version in VERSIONS[1:]]
+        archives += [builder.submit(images.crashing_image, CRASHES)]
+        archives += [builder.submit(build) for build in (images.redpanda_standin, images.scylla_standin)]
+        for archive in archives:
+            operated.load_image(archive.result())
+    return operated

@@ -17,6 +17,8 @@ from tests.cluster.machine import NAME
 
 CLASS: Final = "standard"
 IMMEDIATE_CLASS: Final = "immediate"
+FAST_CLASS: Final = "fast-ssd"
+"""As k8s/exchange-production.yaml calls it."""
 _PROVISIONER: Final = "exchange.test/folder"
 _LOOK_SECONDS: Final = 0.3
 _SELECTED: Final = "volume.kubernetes.io/selected-node"
@@ -34,14 +36,19 @@ reclaimPolicy: Delete
 allowVolumeExpansion: true
 ---
 """
-CLASSES: Final = _CLASS.format(
-    name=CLASS, default="true", provisioner=_PROVISIONER, mode="WaitForFirstConsumer"
-) + _CLASS.format(name=IMMEDIATE_CLASS, default="false", provisioner=_PROVISIONER, mode="Immediate")
-"""The default one binds a claim when a pod wants it, the other at once."""
+CLASSES: Final = "".join(
+    _CLASS.format(name=name, default=str(name == CLASS).lower(), provisioner=_PROVISIONER, mode=mode)
+    for name, mode in (
+        (CLASS, "WaitForFirstConsumer"),
+        (FAST_CLASS, "WaitForFirstConsumer"),
+        (IMMEDIATE_CLASS, "Immediate"),
+    )
+)
+"""All but the immediate one bind a claim when a pod wants it; that one does at once."""
 
 
 class Provisioner(threading.Thread):
-    """It makes volumes for claims of the two classes, lets them grow, and removes them when their claims are gone."""
+    """It makes volumes for claims of these classes, lets them grow, and removes them when their claims are gone."""
 
     def __init__(self, folder: Path, url: str, authority: Authority, administrator: Pair) -> None:
         """folder: where volumes are. url: of the API server."""
@@ -72,7 +79,7 @@ class Provisioner(threading.Thread):
             self.join()
 
     def _look(self, client: httpx.Client) -> None:
-        classes = {CLASS: False, IMMEDIATE_CLASS: True}
+        classes = {CLASS: False, FAST_CLASS: False, IMMEDIATE_CLASS: True}
         volumes = {volume["metadata"]["name"]: volume for volume in _items(client, "/api/v1/persistentvolumes")}
         for claim in _items(client, "/api/v1/persistentvolumeclaims"):
             immediate = classes.get(claim["spec"].get("storageClassName", ""))

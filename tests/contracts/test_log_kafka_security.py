@@ -7,7 +7,9 @@ import logging
 import ssl
 
 import pytest
+import uvloop
 
+from services.adapters.kafka_bases import write_bases
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.log_kafka import KafkaLog
 from services.adapters.ports import Append, StoredFrame
@@ -19,6 +21,8 @@ from tests.support.kafka import make_partitions
 
 P = TopicPartition(ORDERS, 0)
 PATIENCE_S = 120.0
+GOODBYE_S = 20.0
+"""Less than the 30 s for which uvloop waits for a broker's goodbye."""
 _NUMBERS = itertools.count(1)
 
 
@@ -46,6 +50,20 @@ async def test_tls_and_sasl_topics_appends_reads_and_waits_work(settings: KafkaS
         await waiting
         assert await log.read(P, 0) == [StoredFrame(0, b"secret order")]
         await log.close()
+
+
+def test_tls_on_the_loop_of_the_services_closes_at_once_with_an_answer_under_way(settings: KafkaSettings) -> None:
+    async def read_bases_then_close() -> None:
+        await make_partitions(settings, [P])
+        await write_bases(settings, {P: 7})
+        for _ in range(5):
+            log = KafkaLog(settings)
+            # The bases are read by a consumer of their own, which is closed while it fetches what comes next.
+            async with asyncio.timeout(GOODBYE_S):
+                assert await log.start(P) == 7
+                await log.close()
+
+    uvloop.run(read_bases_then_close())
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -59,17 +58,6 @@ class Trader:
 
     def active(self) -> set[str]:
         return {order["cid"] for order in self.get("/api/orders/active").json()["orders"]}
-
-
-@pytest.fixture
-def exchange(tmp_path: Path) -> Iterator[ExchangeProcess]:
-    process = ExchangeProcess(tmp_path / "data")
-    process.start()
-    try:
-        process.wait_ready()
-        yield process
-    finally:
-        process.end()
 
 
 @pytest.fixture

@@ -12,6 +12,16 @@ from tests.support.processes import ROOT
 
 NAMES: Final = ("minimal", "production", "two-shards")
 ALL: Final = Capabilities(service_monitor=True)
+BTC_USDT: Final = {
+    "name": "BTC_USDT",
+    "base": "BTC",
+    "quote": "USDT",
+    "tickSize": "0.01",
+    "lotSize": "0.00001",
+    "minNotional": "5",
+    "makerFee": "0.001",
+    "takerFee": "0.001",
+}
 WORKLOADS: Final = ("Deployment", "StatefulSet", "Job", "CronJob")
 
 

@@ -308,6 +308,32 @@ def test_who_may_not_do_it_is_told_which_right_is_missing(server: ApiServer, exc
     nobody.close()
 
 
+def test_delete_that_is_not_allowed_names_the_object(server: ApiServer, cluster: Cluster, exchange: Exchange) -> None:
+    _do(cluster, exchange, Apply(_config_map(exchange), ""))
+    seen, nobody = cluster.observe(exchange, []), api_of(server)
+    nobody._client.default_headers["Impersonate-User"] = "nobody"
+    with pytest.raises(Refused, match=f"ConfigMap {exchange.namespace}/demo-settings: .* cannot delete"):
+        _do(Cluster(nobody), exchange, Delete(Key("ConfigMap", "demo-settings"), ""), observed=seen)
+    nobody.close()
+
+
+def test_namespace_that_is_being_deleted_is_no_missing_right(
+    server: ApiServer, cluster: Cluster, exchange: Exchange
+) -> None:
+    server.kubectl("delete", "namespace", exchange.namespace, "--wait=false")
+    with pytest.raises(Refused, match=r"demo-settings: the API server refuses it: .* is being terminated$"):
+        _do(cluster, exchange, Apply(_config_map(exchange), ""))
+
+
+def test_server_with_a_certificate_of_somebody_else_is_unavailable_and_says_why(server: ApiServer) -> None:
+    configuration = kubernetes.client.Configuration()
+    configuration.host = server.server.url
+    cluster = Cluster(KubernetesApi(configuration))
+    with pytest.raises(ClusterUnavailable, match=r"Exchange a/b: no TLS connection .*: .*CERTIFICATE_VERIFY_FAILED"):
+        cluster.exchange("a", "b")
+    cluster.close()
+
+
 def test_server_that_is_not_there_is_unavailable() -> None:
     configuration = kubernetes.client.Configuration()
     configuration.host = f"http://127.0.0.1:{free_port()}"

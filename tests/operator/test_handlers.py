@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -22,7 +23,9 @@ from exchange_operator.passes import Outcome, Passes, Stopping
 from services.adapters.logs import Logs
 from tests.operator.audited_server import AuditedServer
 from tests.operator.exchanges import create, know_exchanges, minimal, new_namespace
+from tests.support.processes import ROOT
 
+_PEERINGS = ROOT / "charts" / "exchange-operator" / "crds" / "kopfpeerings.yaml"
 _USER = "kopf"
 _SOON_SECONDS = 30.0
 """A busy machine takes a while."""
@@ -38,13 +41,21 @@ class Recorder:
         self.again_seconds = 60.0
         self.gone = threading.Event()
         self.failing = threading.Event()
+        self.held = threading.Event()
+        """While it is set, no pass ends."""
+        self.told = threading.Event()
+        """Set when a pass that was held was told to stop."""
         self._running: set[str] = set()
 
-    def run(self, _namespace: str, name: str, _stopping: Stopping) -> Outcome:
+    def run(self, _namespace: str, name: str, stopping: Stopping) -> Outcome:
         self.overlapped |= name in self._running
         self._running.add(name)
         self.passes.append((time.monotonic(), name))
         time.sleep(0.05)
+        while self.held.is_set():
+            if stopping():
+                self.told.set()
+            time.sleep(0.05)
         self._running.discard(name)
         if self.failing.is_set():
             raise RuntimeError("a pass that fails")
@@ -65,10 +76,11 @@ def _until(true: Callable[[], bool], what: str, within: float = _SOON_SECONDS) -
 
 
 class Operator:
-    """kopf with our handlers in a thread of this process."""
+    """kopf with our handlers in a thread of this process. peering: of a ClusterKopfPeering; alone without."""
 
-    def __init__(self, recorder: Recorder, logs: Logs) -> None:
+    def __init__(self, recorder: Recorder, logs: Logs, peering: str = "") -> None:
         self.metrics = Metrics("test")
+        self._peering = peering
         self._recorder = recorder
         self._logs = logs
         self._stop = threading.Event()
@@ -97,7 +109,8 @@ class Operator:
                     registry=registered(passes),
                     settings=settings,
                     clusterwide=True,
-                    standalone=True,
+                    standalone=not self._peering,
+                    peering_name=self._peering or None,
                     stop_flag=self._stop,
                     ready_flag=self._ready,
                 )
@@ -122,22 +135,44 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
+def peering() -> str:
+    """That of the operator: none, unless a test says otherwise."""
+    return ""
+
+
+@pytest.fixture
 def operator(
-    server: AuditedServer, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: AuditedServer, recorder: Recorder, peering: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Operator]:
     monkeypatch.setattr(kubernetes.config.kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(server.kubeconfig_of(_USER)))
+    if peering:
+        _know_peering(server, peering)
     logs = Logs(tmp_path / "logs")
-    operator = Operator(recorder, logs)
+    operator = Operator(recorder, logs, peering)
     operator.start()
     try:
         yield operator
     finally:
+        recorder.held.clear()
         operator.stop()
         logs.close()
         server.kubectl("delete", "exchanges", "--all", "--all-namespaces", "--wait=false")
         for found in server.get("exchanges", "--all-namespaces")["items"]:
             where = ("-n", found["metadata"]["namespace"], f"exchange/{found['metadata']['name']}")
             server.kubectl("patch", *where, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+
+
+def _know_peering(server: AuditedServer, name: str) -> None:
+    server.kubectl("apply", "-f", str(_PEERINGS))
+    server.kubectl("wait", "crd/clusterkopfpeerings.kopf.dev", "--for=condition=Established")
+    server.apply(json.dumps({"apiVersion": "kopf.dev/v1", "kind": "ClusterKopfPeering", "metadata": {"name": name}}))
+
+
+def _have_other_replica(server: AuditedServer, peering: str, *, there: bool) -> None:
+    """Let there be one that goes before ours, or let it be gone."""
+    one = {"priority": 1, "lifetime": 60, "lastseen": datetime.now(UTC).isoformat()}
+    patch = json.dumps({"status": {"other": one if there else None}})
+    server.kubectl("patch", f"clusterkopfpeering/{peering}", "--type=merge", "-p", patch)
 
 
 def _exchange(server: AuditedServer, namespace: str) -> dict[str, Any]:
@@ -172,6 +207,7 @@ def test_settings_are_ones_that_kopf_knows_and_differ_from_its_defaults() -> Non
         "watching.client_timeout",
         "watching.connect_timeout",
         "watching.label_selectors",
+        "watching.reconnect_backoff",
         "watching.server_timeout",
     }
 
@@ -335,6 +371,34 @@ def test_api_server_that_was_away_for_a_while_is_watched_again(
     before = recorder.count()
     server.kubectl("-n", namespace, "annotate", "exchange/demo", "trading.exchange/paused=true")
     recorder.wait(before + 1)
+
+
+@pytest.mark.parametrize("peering", ["replicas"])
+def test_exchange_is_looked_after_again_when_a_pause_is_over_before_a_pass_that_it_met(
+    server: AuditedServer, operator: Operator, peering: str, recorder: Recorder
+) -> None:
+    namespace = new_namespace(server)
+    create(server, minimal(namespace=namespace))
+    recorder.wait(1)
+    time.sleep(2.0)
+    before = recorder.count()
+    recorder.held.set()
+    server.kubectl("-n", namespace, "annotate", "exchange/demo", "trading.exchange/paused=true")
+    recorder.wait(before + 1)
+    _have_other_replica(server, peering, there=True)
+    assert recorder.told.wait(_SOON_SECONDS)
+
+    mark = server.mark()
+    _have_other_replica(server, peering, there=False)
+    _until(
+        lambda: any(one.verb == "list" and "/exchanges?" in f"{one.uri}?" for one in server.requests(_USER, mark)),
+        "it looks which exchanges there are",
+    )
+    time.sleep(2.0)
+    assert recorder.count() == before + 1
+    recorder.held.clear()
+    recorder.wait(before + 2)
+    assert not recorder.overlapped
 
 
 def test_operator_that_is_told_to_stop_does_so_soon(

@@ -2,13 +2,14 @@
 
 from exchange_operator.deletion import JOB_HAS
 
-from tests.operator.world import BTC, STAGES, World
+from tests.operator.manifest_examples import BTC_USDT
+from tests.operator.world import STAGES, World
 
 
 def test_paused_exchange_is_left_as_it_is_and_can_be_deleted(doomed: World) -> None:
     doomed.kubectl("annotate", "exchange/demo", "trading.exchange/paused=true")
     doomed.kubectl("delete", "service/demo-gateway")
-    doomed.ask(gateway={"replicas": 3}, symbols=[BTC | {"status": "Halted"}])
+    doomed.ask(gateway={"replicas": 3}, symbols=[BTC_USDT | {"status": "Halted"}])
     mark = doomed.plane.mark()
     assert [doomed.once().result for _ in range(2)] == ["paused"] * 2
 

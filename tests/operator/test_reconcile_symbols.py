@@ -6,19 +6,20 @@ from exchange_operator.resource import parse
 from exchange_operator.symbol_sync import service_url
 
 from services.runtime.credentials import read_credentials
-from tests.operator.world import BTC, World
+from tests.operator.manifest_examples import BTC_USDT
+from tests.operator.world import World
 from tests.support.exchange_process import free_port
 
 
 def test_symbol_that_is_added_and_halted_takes_no_restart(running: World) -> None:
     before = running.versions()
-    eth = BTC | {"name": "ETH_USDT", "base": "ETH"}
+    eth = BTC_USDT | {"name": "ETH_USDT", "base": "ETH"}
     assets = [{"name": name, "scale": 8} for name in ("BTC", "ETH", "USDT")]
-    running.ask(assets=assets, symbols=[BTC, eth])
+    running.ask(assets=assets, symbols=[BTC_USDT, eth])
     assert running.settle().conditions["SymbolsSynced"]
     assert running.instruments()["ETH_USDT"] == "Trading"
 
-    running.ask(assets=assets, symbols=[BTC, eth | {"status": "Halted"}])
+    running.ask(assets=assets, symbols=[BTC_USDT, eth | {"status": "Halted"}])
     running.settle()
     assert running.instruments()["ETH_USDT"] == "Halted"
     running.ask(assets=assets, symbols=[eth])
@@ -32,7 +33,8 @@ def test_symbol_that_is_added_and_halted_takes_no_restart(running: World) -> Non
 
 def test_symbol_that_cannot_become_as_wanted_says_so_and_keeps_no_other_from_it(running: World) -> None:
     _declare(running, "USDT_BTC", tick_size="0.1")
-    running.ask(symbols=[BTC | {"name": "USDT_BTC", "base": "USDT", "quote": "BTC"}, BTC | {"status": "CancelOnly"}])
+    other = BTC_USDT | {"name": "USDT_BTC", "base": "USDT", "quote": "BTC"}
+    running.ask(symbols=[other, BTC_USDT | {"status": "CancelOnly"}])
     outcome = running.settle("degraded")
 
     assert outcome.again_seconds == LOOK_AGAIN_SECONDS

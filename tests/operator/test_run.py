@@ -42,6 +42,14 @@ def test_operator_without_a_cluster_says_how_to_name_one(tmp_path: Path) -> None
     assert done.stderr.startswith("exchange: no Kubernetes cluster: run in a pod with a ServiceAccount, or let KUBEC")
 
 
+@pytest.mark.parametrize("text", ["a: [", "- a", "a"])
+def test_operator_with_a_file_that_is_no_kubeconfig_is_told_so(tmp_path: Path, text: str) -> None:
+    (tmp_path / "notes").write_text(text)
+    done = run("operator", "--metrics-port=0", KUBECONFIG=str(tmp_path / "notes"))
+    assert done.returncode == _WRONG_USE, done.stderr
+    assert done.stderr.startswith("exchange: no Kubernetes cluster: ")
+
+
 def test_operator_of_a_cluster_that_does_not_know_exchanges_says_what_to_install(server: AuditedServer) -> None:
     server.kubectl("delete", "-f", str(CRD), "--ignore-not-found")
     assert "does not know exchanges.trading.exchange: install the chart with its CRD" in _refused(server)

@@ -12,7 +12,7 @@ from exchange_operator.resource import Exchange
 from exchange_operator.resource_status import ExchangeStatus
 from exchange_operator.status import Symbols, build_status, conditions, failed_status
 
-from tests.operator.manifest_examples import exchange_of, merged
+from tests.operator.manifest_examples import BTC_USDT, exchange_of, merged
 from tests.operator.simulated_cluster import (
     STEP,
     SimulatedCluster,
@@ -26,18 +26,7 @@ from tests.operator.simulated_cluster import (
 SPEC: Final[dict[str, Any]] = {
     "image": {"repository": "exchange", "tag": "1"},
     "assets": [{"name": "BTC", "scale": 8}, {"name": "USDT", "scale": 8}],
-    "symbols": [
-        {
-            "name": "BTC_USDT",
-            "base": "BTC",
-            "quote": "USDT",
-            "tickSize": "0.01",
-            "lotSize": "0.00001",
-            "minNotional": "5",
-            "makerFee": "0",
-            "takerFee": "0",
-        }
-    ],
+    "symbols": [BTC_USDT],
     "redpanda": {"managed": {"replicas": 3}},
     "scylla": {"external": {"contactPoints": ["database"]}},
     "ubscore": {"shards": 2, "standby": True},

@@ -11,20 +11,10 @@ from hypothesis import strategies as st
 
 from services.gateway.answers import InstrumentsAnswer
 from services.gateway.bodies import AssetBody, SymbolBody
-from tests.operator.manifest_examples import exchange_of, smallest
+from tests.operator.manifest_examples import BTC_USDT, exchange_of, smallest
 
 BTC, USDT = {"name": "BTC", "scale": 8}, {"name": "USDT", "scale": 6}
-SYMBOL: Final[dict[str, Any]] = {
-    "name": "BTC_USDT",
-    "base": "BTC",
-    "quote": "USDT",
-    "tickSize": "0.01",
-    "lotSize": "0.00001",
-    "minNotional": "5",
-    "makerFee": "0.001",
-    "takerFee": "0.002",
-    "band": "0.1",
-}
+SYMBOL: Final[dict[str, Any]] = BTC_USDT | {"takerFee": "0.002", "band": "0.1"}
 FOUND: Final[dict[str, Any]] = {
     "name": "BTC_USDT",
     "base": "BTC",

@@ -20,18 +20,9 @@ from services.adapters.logs import Logs
 from tests.operator.audited_server import Request
 from tests.operator.control_plane import OPERATOR, ControlPlane
 from tests.operator.exchanges import minimal, new_namespace
+from tests.operator.manifest_examples import BTC_USDT
 from tests.support.processes import LocalProcess
 
-BTC: Final = {
-    "name": "BTC_USDT",
-    "base": "BTC",
-    "quote": "USDT",
-    "tickSize": "0.01",
-    "lotSize": "0.00001",
-    "minNotional": "5",
-    "makerFee": "0.001",
-    "takerFee": "0.001",
-}
 STAGES: Final = ("topics", "schema", "ubscore", "matcher", "settlement", "order-history", "gateway")
 
 
@@ -73,7 +64,7 @@ class World:
 
     def ask(self, **spec: Any) -> None:
         """Somebody applies the resource. spec: more of it, or other values."""
-        resource = minimal(namespace=self.namespace, **({"symbols": [BTC]} | spec))
+        resource = minimal(namespace=self.namespace, **({"symbols": [BTC_USDT]} | spec))
         self.kubectl("apply", "-f", "-", stdin=json.dumps(resource))
 
     def once(self) -> Outcome:

@@ -34,7 +34,10 @@ def test_kafka_settings_with_two_passwords_are_refused() -> None:
         kafka_settings(sasl)
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), (b"\n", "is empty"), (b"\xff", "UTF-8")])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file"), (b"\n", "is empty"), (b"\xff", "UTF-8"), (b"x" * 65_537, "more than 65536 bytes")],
+)
 def test_read_secret_of_a_file_that_holds_none_names_key_and_file(
     tmp_path: Path, content: bytes | None, reason: str
 ) -> None:

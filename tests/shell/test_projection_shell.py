@@ -50,6 +50,14 @@ def shells_of(log: MemoryLog, store: MemoryStore, clock: ManualClock) -> list[Pr
     ]
 
 
+async def run_past_the_first_frame(shell: ProjectionShell[Any]) -> asyncio.Task[None]:
+    """Run the shell; return once the store has the effects of its first frame."""
+    task = asyncio.create_task(shell.run())
+    while shell.next_offset < 1:
+        await settle(1)
+    return task
+
+
 async def run_to_end(shells: list[ProjectionShell[Any]], log: MemoryLog) -> None:
     """Run the shells until they have written all of the log, then stop them."""
     tasks = [asyncio.create_task(shell.run()) for shell in shells]
@@ -386,10 +394,7 @@ async def test_store_that_was_set_back_stops_and_a_restart_fills_it_again():
     events = balance_events(STORY)
     log, store = MemoryLog(), MemoryStore()
     await log.say(EVENTS, "ubscore-0", 1, events[:4])
-    shell = settlement_shell(0, log, store, HastyClock())
-    task = asyncio.create_task(shell.run())
-    while shell.next_offset < 1:
-        await settle(1)
+    task = await run_past_the_first_frame(settlement_shell(0, log, store, HastyClock()))
     # What the store had at some time before: nothing, in this case.
     store.__init__()  # type: ignore[misc]
     await log.say(EVENTS, "ubscore-0", 5, events[4:])
@@ -417,10 +422,7 @@ async def test_store_that_goes_away_during_a_write_and_comes_back_older_gets_no_
     events = balance_events(STORY)
     log, store = MemoryLog(), SetBack()
     await log.say(EVENTS, "ubscore-0", 1, events[:4])
-    shell = settlement_shell(0, log, store, HastyClock())
-    task = asyncio.create_task(shell.run())
-    while shell.next_offset < 1:
-        await settle(1)
+    task = await run_past_the_first_frame(settlement_shell(0, log, store, HastyClock()))
     store.armed = True
     await log.say(EVENTS, "ubscore-0", 5, events[4:])
     with pytest.raises(InvariantError, match="it was set back"):
@@ -434,10 +436,7 @@ async def test_store_that_was_set_back_while_nothing_comes_stops(monkeypatch: py
     monkeypatch.setattr(projection_shell, "LOOK_SECONDS", 0.01)
     log, store = MemoryLog(), MemoryStore()
     await log.say(OUTPUTS, "matcher-0", 1, match_results(STORY)[:4])
-    shell = order_history_shell(OUTPUTS, log, store, HastyClock())
-    task = asyncio.create_task(shell.run())
-    while shell.next_offset < 1:
-        await settle(1)
+    task = await run_past_the_first_frame(order_history_shell(OUTPUTS, log, store, HastyClock()))
     store.__init__()  # type: ignore[misc]
     with pytest.raises(InvariantError, match="it was set back"):
         await asyncio.wait_for(task, 5)

@@ -4,9 +4,10 @@ What all objects have in their metadata is left out; the fingerprint stands for 
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
+from exchange_operator.crd import WithoutAnchors
 from exchange_operator.manifests import desired
 from exchange_operator.names import Manifest
 
@@ -16,11 +17,8 @@ FOLDER: Final = Path(__file__).parent
 _EVERYWHERE: Final = frozenset({"namespace", "labels", "ownerReferences"})
 
 
-class _Dumper(yaml.SafeDumper):
-    """Says everything where it stands, and texts of several lines as they are."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
+class _Dumper(WithoutAnchors):
+    """Says texts of several lines as they are."""
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
