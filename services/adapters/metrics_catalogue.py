@@ -66,6 +66,15 @@ BUILD_INFO: Final = Family("build_info", "gauge", "1: which program this is.", (
 COMPONENT_READY: Final = Family(
     "component_ready", "gauge", "1 when this part of the process says that it is running.", ("component",), _ALL
 )
+INVARIANT_BROKEN: Final = Family(
+    "invariant_broken",
+    "gauge",
+    "1 when this process has found what must not be (a gap, an impossible report, a store that was set back) and has "
+    "stopped its work; it answers for 20 s more, so that somebody sees it, and ends.",
+    (),
+    _ALL,
+    distributed=True,
+)
 LAG_FRAMES: Final = Family("lag_frames", "gauge", "Frames on the log that a reader has not applied.", _PARTITION, _ALL)
 
 # Cores
@@ -117,6 +126,16 @@ JOURNAL_FLUSH: Final = Family(
 JOURNAL_BYTES: Final = Family("journal_bytes", "gauge", "Segments and snapshots on disk.", _SOURCE, _CORES)
 SNAPSHOT_AGE: Final = Family(
     "snapshot_age_seconds", "gauge", "Since the last snapshot fell due, or the start.", _SOURCE, _CORES
+)
+SNAPSHOT_BEHIND: Final = Family(
+    "snapshot_behind_seconds",
+    "gauge",
+    "Since a snapshot last held all that the core had applied; 0 while the newest one does.",
+    _SOURCE,
+    _CORES,
+)
+SNAPSHOT_INTERVAL: Final = Family(
+    "snapshot_interval_seconds", "gauge", "From one snapshot to the next, as the settings have it.", _SOURCE, _CORES
 )
 CORE_ACTIVE: Final = Family(
     "core_active",
@@ -234,6 +253,15 @@ RECONCILED_NEWER: Final = Family(
 )
 ORDER_EVENTS: Final = Family(
     "order_events", "counter", "Order updates written to the store, by status.", ("status",), (ORDER_HISTORY,)
+)
+CHAIN_BREAKS: Final = Family(
+    "chain_breaks",
+    "counter",
+    "Results of a matcher whose link of the hash chain is wrong, as order history reads them. From its start on: what "
+    "is older is for `exchange verify`.",
+    _SOURCE,
+    (ORDER_HISTORY,),
+    distributed=True,
 )
 
 # Store

@@ -19,10 +19,13 @@ class HistoryProjection:
 
     reader = READER
 
-    def __init__(self, shard: int, store: ProjectionStore) -> None:
-        """shard: of `statistics_shard`."""
+    def __init__(
+        self, shard: int, store: ProjectionStore, on_records: Callable[[Sequence[Any]], None] | None = None
+    ) -> None:
+        """shard: of `statistics_shard`. on_records: told of every record before it is folded, once and in order."""
         self._store = store
         self._history = OrderHistory(shard)
+        self._on_records = on_records
 
     @property
     def conflicts(self) -> int:
@@ -33,6 +36,8 @@ class HistoryProjection:
         return decode_kind(data, OrderRejected) if topic == BALANCE_EVENTS else decode_frame(topic, data)
 
     def add(self, source: str, first_sequence: int, records: Sequence[Any]) -> None:
+        if self._on_records is not None:
+            self._on_records(records)
         self._history.add(source, first_sequence, records)
 
     async def finish(self, progress: ProgressRow) -> HistoryBatch:
@@ -52,9 +57,10 @@ def order_history_shell(
     on_written: Callable[[HistoryBatch], None] | None = None,
     done: Done | None = None,
     tracing: Tracing | None = None,
+    on_records: Callable[[Sequence[Any]], None] | None = None,
 ) -> ProjectionShell[HistoryBatch]:
     """Order history of a partition of engine.outputs or balance.events."""
-    projection = HistoryProjection(statistics_shard(partition), store)
+    projection = HistoryProjection(statistics_shard(partition), store, on_records)
     return ProjectionShell(
         projection, partition, frames, store, clock, on_written=on_written, done=done, tracing=tracing
     )

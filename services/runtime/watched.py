@@ -36,6 +36,8 @@ def watch_core(metrics: Metrics, shell: CoreShell[Any], journal: Journal, ends: 
     watch_lag(metrics, ends, lambda: [(source, shell.core.input, shell.core.next_offset)])
     values: tuple[tuple[Family, Callable[[], float]], ...] = (
         (catalogue.SNAPSHOT_AGE, lambda: shell.snapshot_age_ms / 1000),
+        (catalogue.SNAPSHOT_BEHIND, lambda: shell.snapshot_behind_ms / 1000),
+        (catalogue.SNAPSHOT_INTERVAL, lambda: shell.snapshot_interval_ms / 1000),
         (catalogue.JOURNAL_BYTES, lambda: journal.bytes_on_disk),
         (catalogue.CORE_ACTIVE, lambda: shell.role == ACTIVE),
         (catalogue.CORE_TAKEOVERS, lambda: shell.takeovers),

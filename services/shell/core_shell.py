@@ -97,6 +97,8 @@ class CoreShell(Generic[C]):
         self._ended: str | None = None
         self.snapshot_ms = 0
         """When the last snapshot was taken or recovery ended, by the clock."""
+        self._covered_ms = 0
+        """When a snapshot last held all that was applied, or recovery ended."""
         self.replayed_frames = 0
         """How many frames of the journal the recovery applied."""
         self.findings: tuple[str, ...] = ()
@@ -116,6 +118,16 @@ class CoreShell(Generic[C]):
     def snapshot_age_ms(self) -> int:
         """Milliseconds since the last snapshot fell due (or since recovery)."""
         return self._clock.time_ms() - self.snapshot_ms
+
+    @property
+    def snapshot_behind_ms(self) -> int:
+        """Milliseconds since a snapshot last held all that was applied (or since recovery); 0 while the newest does."""
+        return self._clock.time_ms() - self._covered_ms if self.has_news else 0
+
+    @property
+    def snapshot_interval_ms(self) -> int:
+        """Milliseconds from one snapshot to the next."""
+        return self._snapshot_interval_ms
 
     @property
     def has_news(self) -> bool:
@@ -170,7 +182,7 @@ class CoreShell(Generic[C]):
                 # The log was just read: there is no room for more of what it lacks.
                 await self._publish(self._standby.take_over())
         await self._check_log()
-        self.snapshot_ms = self._clock.time_ms()
+        self.snapshot_ms = self._covered_ms = self._clock.time_ms()
 
     async def _check_log(self) -> None:
         start, end = await self._log.start(self.core.input), await self._log.end(self.core.input)
@@ -368,15 +380,18 @@ class CoreShell(Generic[C]):
         Neither is one written while the log lacks something that the core has said: a restart would never say it. Nor
         while the log is away: the journal has all of it, and the next one is taken when it is due.
         """
-        self.snapshot_ms = self._clock.time_ms()
-        if not self.has_news or not self.all_said:
+        now_ms = self.snapshot_ms = self._clock.time_ms()
+        if not self.has_news:
+            self._covered_ms = now_ms
+            return
+        if not self.all_said:
             return
         try:
             data = encode_shell_snapshot(await self._snapshot())
         except LogError:
             return
         await self._journal.snapshot(data, state_digest(data), self.core.next_offset)
-        self._snapshot_offset = self.core.next_offset
+        self._snapshot_offset, self._covered_ms = self.core.next_offset, now_ms
 
     async def _give_snapshot(self) -> None:
         taken: TakenSnapshot | LogError

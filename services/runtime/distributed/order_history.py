@@ -8,6 +8,7 @@ from services.adapters.projection_meter import ProjectionMeter
 from services.config import Settings
 from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS
 from services.order_history.service import READER, order_history_shell
+from services.runtime.chain_watch import ChainWatch
 from services.runtime.distributed.projection import ProjectionKind, ProjectionPlace, ProjectionProcess
 from services.runtime.event_lines import EventLines
 from services.shell.projection_shell import ProjectionShell
@@ -19,7 +20,9 @@ def order_history_process(member: int, settings: Settings, logs: Logs) -> Projec
 
     def shell(place: ProjectionPlace) -> ProjectionShell[Any]:
         frames, store, clock, done, tracing = place.frames, place.store, place.clock, place.done, place.tracing
-        return order_history_shell(place.partition, frames, store, clock, on_written, done, tracing)
+        partition = place.partition
+        chain = chains.follow(partition) if partition.topic == ENGINE_OUTPUTS else None
+        return order_history_shell(partition, frames, store, clock, on_written, done, tracing, chain)
 
     def on_written(batch: HistoryBatch) -> None:
         lines.history_written(batch)
@@ -28,4 +31,5 @@ def order_history_process(member: int, settings: Settings, logs: Logs) -> Projec
     kind = ProjectionKind("order-history", READER, (ENGINE_OUTPUTS, BALANCE_EVENTS), shell)
     process = ProjectionProcess(kind, member, settings, logs)
     meter = ProjectionMeter(process.metrics)
+    chains = ChainWatch(process.metrics, logs.service("order_history", member))
     return process
