@@ -40,6 +40,7 @@ class ExchangeCommands(LazyGroup):
         LazyCommand("schema", "services.cli.schema", "app", "Make the tables of the distributed form."),
         LazyCommand("backup", "services.cli.backup", "app", "Make, list, verify and restore backups."),
         LazyCommand("log", "services.cli.log", "app", "Look at the topics of the log."),
+        LazyCommand("log-level", "services.cli.log_level", "log_level", "Change what running processes log."),
         LazyCommand("journal", "services.cli.journal", "app", "Verify or repair the journals of the cores."),
     )
 

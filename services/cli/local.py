@@ -55,7 +55,7 @@ def local(
     with (
         locked(data_dir),
         bound(settings.server.host, settings.server.port) as listener,
-        open_logs(folder, settings) as logs,
+        open_logs(folder, settings.log.level, "local") as logs,
     ):
         with logs.capturing_stdlib(logs.service("gateway")):
             failure = uvloop.run(_run(settings, data_dir, demo, logs, listener, console))

@@ -37,7 +37,6 @@ _INSISTENT: Final = (
     "cassandra.connection",
 )
 """Each by its own name: a filter of a logger does not count for those below it."""
-_TALKATIVE: Final = ("aiokafka", "cassandra", "faust", "mode", "services.adapters.frames_faust_app")
 
 
 def live(service: str, member: int, settings: Settings, make: Callable[[Logs], Any]) -> None:
@@ -49,9 +48,12 @@ def live(service: str, member: int, settings: Settings, make: Callable[[Logs], A
     """
     folder = Path(os.environ["LOG_DIR"]) if os.environ.get("LOG_DIR") else None
     internal = settings.internal
-    with bound(internal.host, internal.port, "--internal-port") as listener, open_logs(folder, settings) as logs:
+    with (
+        bound(internal.host, internal.port, "--internal-port") as listener,
+        open_logs(folder, settings.log.level, f"{service}-{member}") as logs,
+    ):
         lines = logs.service(service.replace("-", "_"), member)
-        _quieten_libraries(settings)
+        _quieten_libraries()
         with logs.capturing_stdlib(lines):
             failure = uvloop.run(_live(lambda: make(logs), listener, lines))
         if failure:
@@ -60,11 +62,7 @@ def live(service: str, member: int, settings: Settings, make: Callable[[Logs], A
             raise typer.Exit(1)
 
 
-def _quieten_libraries(settings: Settings) -> None:
-    """What they say about every connection and every step of a group is for whoever asked for everything."""
-    if settings.log.level != "debug":
-        for name in _TALKATIVE:
-            logging.getLogger(name).setLevel(logging.WARNING)
+def _quieten_libraries() -> None:
     for name in _INSISTENT:
         logging.getLogger(name).addFilter(_SeldomTheSame())
 

@@ -37,7 +37,7 @@ class LogSettings(msgspec.Struct, frozen=True, rename="camel"):
 
     level: Annotated[LogLevel, choice("debug", "info", "warning", "error")] = "info"
     events: Annotated[bool, FLAG] = True
-    """Whether every order and every balance change gets a line."""
+    """Whether every order and every balance change gets a line; else only at level debug."""
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, rename="camel"):

@@ -31,6 +31,7 @@ from services.gateway.instruments_admin import InstrumentAdminCalls
 from services.gateway.instruments_overview import InstrumentOverviewCalls
 from services.gateway.live import LiveFeed
 from services.gateway.login import LoginCalls
+from services.gateway.logs_admin import LogAdminCalls
 from services.gateway.market_data import MarketDataCalls
 from services.gateway.openapi import document
 from services.gateway.order_finder import OrderFinder
@@ -89,6 +90,7 @@ def _calls(gateway: Gateway) -> list[Call]:
         InstrumentAdminCalls(gateway),
         InstrumentOverviewCalls(gateway),
         StateAdminCalls(gateway),
+        LogAdminCalls(gateway),
         HealthCalls(gateway),
     )
     return [call for noun in nouns for call in noun.calls()]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services import __version__
+from services.adapters.log_levels import LogLevels
 from services.adapters.metrics import Metrics
 from services.adapters.ports import BalanceReads, BookReads, Clock, CoreState, KeyStore, Log, QueryStore
 from services.adapters.tracing_port import Tracing
@@ -77,7 +78,7 @@ class GatewayDeps:
     its name; "running" is good, everything else says why the exchange is not ready. event: see EventLogger.
     states: where each core stands, in this process or another; may raise CoreUnavailable.
     request_prefix: PREFIX_BITS random bits, new at every start (`secrets.randbits(PREFIX_BITS)`).
-    tracing: None when nobody wants traces.
+    tracing: None when nobody wants traces. log_levels: of this process.
     """
 
     log: Log
@@ -93,3 +94,4 @@ class GatewayDeps:
     event: EventLogger = field(default=lambda event, **fields: None)
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
     tracing: Tracing | None = None
+    log_levels: LogLevels = field(default_factory=LogLevels)

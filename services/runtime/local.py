@@ -14,6 +14,7 @@ from services.adapters.clock import SystemClock
 from services.adapters.core_meter import CoreMeter
 from services.adapters.files import FileDirectory
 from services.adapters.journal import Journal
+from services.adapters.log_levels import LogLevels
 from services.adapters.log_sqlite import SqliteLog
 from services.adapters.logs import Logs
 from services.adapters.metrics import Metrics
@@ -78,7 +79,7 @@ class LocalExchange:
         self._secrets = load_secrets(data_dir)
         self.metrics = Metrics(__version__)
         self._logs = logs
-        self._lines = EventLines(logs if settings.log.events else None)
+        self._lines = EventLines(logs, events=settings.log.events)
         self._event = logs.service("gateway").info if logs is not None else _no_event
         self._traces = Traces(settings, logs, local=True)
         self._services = ServiceTasks()
@@ -152,6 +153,7 @@ class LocalExchange:
             event=self._event,
             tracing=self._traces.service("gateway"),
             metrics=self.metrics,
+            log_levels=self._logs.levels if self._logs is not None else LogLevels(),
         )
 
     async def start(self) -> None:

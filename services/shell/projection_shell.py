@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from services.adapters.ports import Clock, HistoryBatch, ProjectionStore, SettlementBatch, StoredFrame
-from services.adapters.tracing_port import Tracing
+from services.adapters.tracing_port import CURRENT_CAUSES, Tracing
 from services.domain.core import SourceSequences
 from services.domain.errors import GapError, InvariantError, StoreUnavailable
 from services.domain.messages import Frame
@@ -234,7 +234,7 @@ class ProjectionShell(Generic[B]):
                 fresh = frame.records[seen:] if seen else frame.records
                 self._projection.add(frame.source, frame.first_sequence + seen, fresh)
                 if self._tracing is not None:
-                    self._trace(self._tracing, stored)
+                    self._trace(self._tracing, stored, frame)
         except GapError as error:
             raise GapError(f"{where}: {error}") from error
         self.repeated_records += seen
@@ -242,11 +242,11 @@ class ProjectionShell(Generic[B]):
         self.unwritten_records += count
         self._offset = stored.offset + 1
 
-    def _trace(self, tracing: Tracing, stored: StoredFrame) -> None:
+    def _trace(self, tracing: Tracing, stored: StoredFrame, frame: Frame[Any]) -> None:
         if self._traced is None:
             self._traced = TracedRows(tracing, self.partition)
         if stored.headers:
-            self._traced.take(stored)
+            self._traced.take(stored, frame)
 
     async def _look_at_store(self) -> None:
         """While nothing comes, see now and then whether the store still has what it had."""
@@ -284,6 +284,8 @@ class ProjectionShell(Generic[B]):
         if self._done is not None:
             self._done(self.partition, self.next_offset)
         if self._on_written is not None:
+            # Each write is a task of its own, so nobody else sees what is set here.
+            CURRENT_CAUSES.set(None if traced is None else traced.cause_of)
             self._on_written(batch)
 
     async def _write_checked(self, batch: B, traced: TracedRows | None) -> None:

@@ -39,6 +39,8 @@ NEEDS = {
     "PUT /api/admin/symbols/{name}": "admin",
     "PUT /api/admin/policy": "admin",
     "GET /api/admin/state": "admin",
+    "GET /api/admin/log-level": "admin",
+    "PUT /api/admin/log-level": "admin",
 }
 PUBLIC = {
     "POST /api/auth/token",

@@ -57,6 +57,8 @@ def test_local_order_is_one_tree_from_the_request_to_the_database(
         ("ubscore", "trade_settled"),
         ("ubscore", "order_closed"),
         ("matcher", "command_matched"),
+        ("settlement", "ledger_entry_stored"),
+        ("order_history", "order_update_stored"),
     }
 
 

@@ -110,6 +110,7 @@ class GatewayProcess:
             event=self._parts.lines.info,
             tracing=self._parts.tracing,
             metrics=self.metrics,
+            log_levels=self._parts.logs.levels,
         )
 
     async def _states(self) -> Sequence[CoreState]:

@@ -16,7 +16,7 @@ from services.shell.projection_shell import ProjectionShell
 
 def order_history_process(member: int, settings: Settings, logs: Logs) -> ProjectionProcess:
     """Member `member` of those that share the matchers' outputs and the account shards' events."""
-    lines = EventLines(logs if settings.log.events else None, member)
+    lines = EventLines(logs, member, events=settings.log.events)
 
     def shell(place: ProjectionPlace) -> ProjectionShell[Any]:
         frames, store, clock, done, tracing = place.frames, place.store, place.clock, place.done, place.tracing

@@ -17,7 +17,7 @@ from services.shell.projection_shell import ProjectionShell
 
 def settlement_process(member: int, settings: Settings, logs: Logs) -> ProjectionProcess:
     """Member `member` of those that share the account shards' events."""
-    lines = EventLines(logs if settings.log.events else None, member)
+    lines = EventLines(logs, member, events=settings.log.events)
     reconciliations: dict[TopicPartition, Reconciliation] = {}
 
     def shell(place: ProjectionPlace) -> ProjectionShell[Any]:
