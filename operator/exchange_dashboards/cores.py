@@ -34,10 +34,11 @@ def health(core: str) -> tuple[Panel, ...]:
             leads_to="broker-lag",
         ),
         stat(
-            "Oldest snapshot",
-            "Time since a snapshot fell due. A start reads the journal from there on: the older, the slower.",
+            "Without a snapshot",
+            "Since a snapshot last held all that was applied. A start reads the journal from there on: the longer, the "
+            "slower.",
             Unit.SECONDS,
-            f"max({of('exchange_snapshot_age_seconds', source=source)})",
+            f"max({of('exchange_snapshot_behind_seconds', source=source)})",
             limits=(300, 900),
         ),
         stat(
@@ -46,6 +47,7 @@ def health(core: str) -> tuple[Panel, ...]:
             Unit.COUNT,
             f"sum({grown('exchange_core_takeovers_total', source=source)})",
             limits=(1, 3),
+            whole=True,
         ),
     )
 
@@ -137,11 +139,12 @@ def stuck(core: str) -> Row:
                 leads_to="broker-lag",
             ),
             graph(
-                "Since the last snapshot fell due",
-                "A saw: it falls to zero at each snapshot. One that only grows is a snapshot that is not made.",
+                "Without a snapshot",
+                "Since a snapshot last held all that was applied. A saw: each snapshot ends it. One that only "
+                "grows is a snapshot that is not made.",
                 Unit.SECONDS,
                 Query(
-                    f"max by (source, instance) ({of('exchange_snapshot_age_seconds', source=source)})",
+                    f"max by (source, instance) ({of('exchange_snapshot_behind_seconds', source=source)})",
                     "{{source}} {{instance}}",
                 ),
                 width=8,

@@ -6,6 +6,8 @@ from exchange_dashboards import promql
 from exchange_dashboards.model import Page, Query, Row, Unit, graph, heatmap, stat, table
 from exchange_dashboards.promql import grown, of, or_zero, percentile, percentiles, rate, share, sum_by
 
+# Not those who ask whether it is well: "not ready" is an answer.
+_CALLS: Final = "!~/health.*|/metrics"
 _REQUESTS: Final = rate("exchange_gateway_requests_total")
 _REQUEST: Final = "exchange_gateway_request_seconds_bucket"
 _COMMAND: Final = "exchange_gateway_command_seconds_bucket"
@@ -27,7 +29,10 @@ _HEALTHY: Final = Row(
             "Answers that are errors",
             "Share of answers with a status of 500 or above.",
             Unit.SHARE,
-            share(f"sum({rate('exchange_gateway_requests_total', status='=~5..')})", f"sum({_REQUESTS})"),
+            share(
+                f"sum({rate('exchange_gateway_requests_total', route=_CALLS, status='=~5..')})",
+                f"sum({rate('exchange_gateway_requests_total', route=_CALLS)})",
+            ),
             limits=(0.01, 0.05),
             traces=True,
         ),
@@ -192,12 +197,14 @@ _REFUSALS: Final = Row(
             "By the API's code and, when the exchange itself refused, by the rule's name.",
             Unit.COUNT,
             or_zero(sum_by("code, reject", grown(_REFUSED)), "code", "reject"),
+            whole=True,
         ),
         table(
             "Commands and their outcomes, in the time shown",
             "By kind and result.",
             Unit.COUNT,
             sum_by("command, result", grown("exchange_gateway_commands_total")),
+            whole=True,
         ),
     ),
 )

@@ -141,6 +141,8 @@ def _common(made: Builder, panel: Panel) -> Builder:
     made.title(panel.title).description(_description(panel)).datasource(_METRICS)
     made.unit(panel.unit).span(panel.width).height(panel.height)
     made.thresholds(_thresholds(panel)).links(_links(panel))
+    if panel.whole:
+        made.decimals(0)
     return made
 
 

@@ -50,6 +50,7 @@ class Panel:
 
     low_is_bad: below the only limit it is bad. words: for the values 0 and 1. leads_to: the name of the page that knows
     more. traces: whether it leads to traces, too. distributed: the local form has nothing to show here.
+    whole: no decimals, of what is counted.
     """
 
     kind: Kind
@@ -66,6 +67,7 @@ class Panel:
     leads_to: str = ""
     traces: bool = False
     distributed: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Look(TypedDict, total=False):
     leads_to: str
     traces: bool
     distributed: bool
+    whole: bool
 
 
 def graph(title: str, description: str, unit: Unit, *queries: Query, width: int = 12, **look: Unpack[Look]) -> Panel:

@@ -68,6 +68,7 @@ _HEALTHY: Final = Row(
             Unit.COUNT,
             f"sum(increase({_of('reconcile_errors_total')}[$__range]))",
             limits=(1, 10),
+            whole=True,
         ),
         stat(
             "Watch is behind by",

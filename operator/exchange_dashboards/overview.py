@@ -4,10 +4,12 @@ from typing import Final
 
 from exchange_dashboards import promql
 from exchange_dashboards.model import Page, Query, Row, Unit, graph, stat, timeline
-from exchange_dashboards.promql import of, or_zero, percentile, percentiles, rate, share, sum_by
+from exchange_dashboards.promql import grown, of, or_zero, percentile, percentiles, rate, share, sum_by
 
-_REQUESTS: Final = f"sum({rate('exchange_gateway_requests_total')})"
-_BROKEN: Final = f"sum({rate('exchange_gateway_requests_total', status='=~5..')})"
+# Not those who ask whether it is well: "not ready" is an answer.
+_CALLS: Final = "!~/health.*|/metrics"
+_REQUESTS: Final = f"sum({rate('exchange_gateway_requests_total', route=_CALLS)})"
+_BROKEN: Final = f"sum({rate('exchange_gateway_requests_total', route=_CALLS, status='=~5..')})"
 _COMMAND: Final = "exchange_gateway_command_seconds_bucket"
 _STAGES: Final = rate("exchange_order_stage_seconds_bucket")
 
@@ -15,10 +17,11 @@ _HEALTHY: Final = Row(
     "Is it healthy?",
     (
         stat(
-            "Processes that are silent",
+            "Silent processes",
             "Processes that were there within a day and did not answer the last scrape. The bars below say which.",
             Unit.COUNT,
             f"sum(1 - {promql.up()})",
+            width=3,
             limits=(1,),
         ),
         stat(
@@ -26,28 +29,50 @@ _HEALTHY: Final = Row(
             "Parts of processes that do not say that they are running; /health/ready of the process says why.",
             Unit.COUNT,
             f"sum(1 - {of('exchange_component_ready')})",
+            width=3,
             limits=(1,),
         ),
         stat(
-            "Answers that are errors",
+            "Broken invariants",
+            "Processes that have found what must not be, such as a gap, and have stopped. Look at once.",
+            Unit.COUNT,
+            or_zero(f"sum({of('exchange_invariant_broken')})"),
+            width=3,
+            limits=(1,),
+        ),
+        stat(
+            "Breaks of the hash chain",
+            "Results of a matcher that do not follow from those before, in the time shown. Look at once.",
+            Unit.COUNT,
+            or_zero(f"sum({grown('exchange_chain_breaks_total')})"),
+            width=3,
+            limits=(1,),
+            whole=True,
+            leads_to="settlement-and-history",
+        ),
+        stat(
+            "Answers with errors",
             "Share of answers with a status of 500 or above: the exchange's fault, not the caller's.",
             Unit.SHARE,
             share(_BROKEN, _REQUESTS),
+            width=3,
             limits=(0.01, 0.05),
             leads_to="gateway",
         ),
         stat(
-            "Orders taken a second",
+            "Orders taken",
             "Orders that were accepted, by all gateways.",
             Unit.PER_SECOND,
             f"sum({rate('exchange_gateway_commands_total', command='PlaceOrder', result='accepted')})",
+            width=3,
             leads_to="gateway",
         ),
         stat(
-            "99 of 100 orders answered within",
-            "From a gateway's sending an order until it knows the outcome.",
+            "Order latency, 99%",
+            "From a gateway's sending an order until it knows the outcome: 99 of 100 are faster.",
             Unit.SECONDS,
             percentile(0.99, rate(_COMMAND, command="PlaceOrder")),
+            width=3,
             limits=(0.25, 1),
             leads_to="gateway",
             traces=True,
@@ -59,6 +84,7 @@ _HEALTHY: Final = Row(
             or_zero(
                 f"count(max by ({promql.ONE_EXCHANGE}, symbol) ({of('exchange_symbol_info', status='!=Trading')}))"
             ),
+            width=3,
             limits=(1,),
             leads_to="matcher",
         ),

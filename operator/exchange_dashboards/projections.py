@@ -157,18 +157,28 @@ _RIGHT: Final = Row(
     "Is what it wrote right?",
     (
         stat(
+            "Breaks of the hash chain",
+            "Results of a matcher that do not follow from those before, in the time shown. Look at once.",
+            Unit.COUNT,
+            or_zero(f"sum({grown('exchange_chain_breaks_total')})"),
+            limits=(1,),
+            whole=True,
+        ),
+        stat(
             "Balances read back and right",
             "Settlement reads back what it wrote and compares, in the time shown.",
             Unit.COUNT,
             f"sum({grown('exchange_reconciled_balances_total')})",
-            width=6,
+            width=5,
+            whole=True,
         ),
         stat(
             "Read back and newer",
             "Balances that were read back and had gone on meanwhile, in the time shown. No fault.",
             Unit.COUNT,
             f"sum({grown('exchange_reconciled_newer_total')})",
-            width=6,
+            width=5,
+            whole=True,
         ),
         stat(
             "Rows ahead of their events",
@@ -176,7 +186,8 @@ _RIGHT: Final = Row(
             "What they held was left out. Without a crash: somebody else writes.",
             Unit.COUNT,
             f"sum({grown('exchange_version_conflicts_total')})",
-            width=6,
+            width=5,
+            whole=True,
             limits=(1, 100),
         ),
         stat(
@@ -184,7 +195,8 @@ _RIGHT: Final = Row(
             "Dropped as repeats, as after a restart, in the time shown.",
             Unit.COUNT,
             f"sum({grown('exchange_projection_repeats_total')})",
-            width=6,
+            width=5,
+            whole=True,
         ),
     ),
 )

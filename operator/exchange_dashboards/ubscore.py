@@ -59,6 +59,7 @@ _REFUSED: Final = Row(
             "By the rule that they break.",
             Unit.COUNT,
             or_zero(sum_by("code", speaking(promql.grown("exchange_rejected_total"))), "code"),
+            whole=True,
         ),
     ),
 )

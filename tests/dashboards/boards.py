@@ -47,6 +47,10 @@ class Panel:
         return self._defaults["unit"]
 
     @property
+    def is_whole(self) -> bool:
+        return self._defaults.get("decimals") == 0
+
+    @property
     def is_stacked(self) -> bool:
         return "stacking" in self._defaults.get("custom", {})
 
