@@ -187,6 +187,35 @@ def test_what_concerns_one_component_is_not_in_the_settings_of_others(tmp_path: 
     assert {"server", "gateway"} <= sections("gateway")
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("collector.monitoring:4318", "http://collector.monitoring:4318"),
+        ("http://collector:4317", "http://collector:4317"),
+        ("https://otlp.example.com/", "https://otlp.example.com"),
+    ],
+)
+def test_traces_go_where_the_resource_says(endpoint: str, url: str, tmp_path: Path) -> None:
+    observability = {"otlpEndpoint": endpoint, "otlpProtocol": "http", "traceSampleRatio": "0.25", "logLevel": "debug"}
+    pods = Pods(exchange_of(merged(smallest(), {"observability": observability})), tmp_path)
+    for component in ("gateway", "ubscore", "matcher", "settlement", "order-history"):
+        settings = pods.load(component)
+        telemetry = settings.telemetry
+        assert (telemetry.otlp_endpoint, telemetry.otlp_protocol) == (url, "http")
+        assert telemetry.trace_sample_micros == 250_000
+        assert settings.log.level == "debug"
+    for component in ("topics", "schema", "backup"):
+        assert "telemetry" not in pods.text(component)
+
+
+def test_without_an_endpoint_nothing_is_said_of_traces(tmp_path: Path) -> None:
+    ratio = exchange_of(merged(smallest(), {"observability": {"traceSampleRatio": "1"}}))
+    pods, other = Pods(exchange_of(smallest()), tmp_path), Pods(ratio, tmp_path)
+    for component in pods.templates:
+        assert "telemetry" not in pods.text(component)
+        assert pods.text(component) == other.text(component)
+
+
 def test_settings_have_another_name_when_they_say_something_else() -> None:
     one, other = example("minimal"), example("minimal", observability={"logLevel": "debug"})
     assert settings_of(one, "ubscore").name != settings_of(other, "ubscore").name

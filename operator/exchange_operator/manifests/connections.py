@@ -18,6 +18,8 @@ KAFKA_PORT: Final = 9092
 CQL_PORT: Final = 9042
 
 _MOST_COPIES: Final = 3
+_PORTS: Final = {"http": 80, "https": 443}
+"""Of a URL that names none."""
 
 
 class SecretFile(NamedTuple):
@@ -109,6 +111,33 @@ def replication_factor(exchange: Exchange) -> int:
     if scylla.external is not None:
         return scylla.external.replication_factor
     return min(_MOST_COPIES, len(_managed_nodes(exchange)))
+
+
+def telemetry(exchange: Exchange) -> Section:
+    """Where traces go. Nothing is said where there are none: then no pod has to start anew for what it does not do."""
+    wanted = exchange.spec.observability
+    if not wanted.otlp_endpoint:
+        return Section({})
+    said = {
+        "otlpEndpoint": _otlp_url(wanted.otlp_endpoint),
+        "otlpProtocol": wanted.otlp_protocol,
+        "traceSampleRatio": wanted.trace_sample_ratio,
+    }
+    return Section({"telemetry": said})
+
+
+def telemetry_port(exchange: Exchange) -> int | None:
+    """On which port traces are taken; None when there are none."""
+    endpoint = exchange.spec.observability.otlp_endpoint
+    if not endpoint:
+        return None
+    scheme, _, rest = _otlp_url(endpoint).partition("://")
+    port = rest.rstrip("/").partition(":")[2]
+    return int(port) if port else _PORTS[scheme]
+
+
+def _otlp_url(endpoint: str) -> str:
+    return endpoint if "://" in endpoint else f"http://{endpoint}"
 
 
 def secret_key(exchange: Exchange) -> Section:
