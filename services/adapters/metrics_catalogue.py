@@ -77,6 +77,24 @@ INVARIANT_BROKEN: Final = Family(
 )
 LAG_FRAMES: Final = Family("lag_frames", "gauge", "Frames on the log that a reader has not applied.", _PARTITION, _ALL)
 
+TRACE_SPANS_EXPORTED: Final = Family(
+    "trace_spans_exported", "counter", "Spans that were taken by what takes traces; 0 while there are none.", (), _ALL
+)
+TRACE_SPANS_DROPPED: Final = Family(
+    "trace_spans_dropped",
+    "counter",
+    "Spans that are lost: nobody took them (reason not_taken), or more waited than may (reason queue_full).",
+    ("reason",),
+    _ALL,
+)
+TRACE_OVER_LIMIT: Final = Family(
+    "trace_requests_over_limit",
+    "counter",
+    "Requests whose senders wanted a trace, beyond telemetry.forcedPerSecond: they were left to the ratio.",
+    (),
+    (GATEWAY,),
+)
+
 # Cores
 
 RECORDS: Final = Family(

@@ -1,8 +1,8 @@
 """Traces, over OTLP. The only module that knows OpenTelemetry; it is imported only when traces are wanted.
 
-Whether a trace is sampled is decided once, at the gateway: as the caller decided it, else by a ratio of trace ids. What
-follows records only what belongs to a sampled trace. Spans are sent by a thread of the SDK, in batches; when nobody
-takes them they are dropped, and nothing waits.
+Whether a trace is sampled is decided once, at the gateway: as the caller decided it, as long as callers do not want too
+many, else by a ratio of trace ids. What follows records only what belongs to a sampled trace. Spans are sent by a
+thread of the SDK, in batches; when nobody takes them they are dropped, and nothing waits.
 """
 
 import logging
@@ -31,7 +31,7 @@ from opentelemetry.trace import (
 
 from services.adapters.frame_traces import is_sampled, is_traceparent
 from services.adapters.ports import HistoryBatch, SettlementBatch
-from services.adapters.trace_tables import BatchTables, tables_of
+from services.adapters.trace_tables import BatchTables, store_read, tables_of
 from services.domain.topics import TopicPartition
 
 Protocol = Literal["grpc", "http"]
@@ -42,6 +42,8 @@ EXPORT_EVERY_MS: Final = 1_000
 MAX_QUEUED_SPANS: Final = 8_192
 MAX_LINKS: Final = 64
 """Of one span: what one batch has in common with others is seen from a few of them."""
+MAX_CALLS: Final = 64
+"""Of one request that are told of: it may read page after page."""
 _HTTP_PATH: Final = "/v1/traces"
 _UNSEEN: Final = ("/health", "/metrics")
 """Asked every few seconds, and of no interest."""
@@ -52,12 +54,14 @@ class TracingSettings(NamedTuple):
     """endpoint: URL of whatever takes OTLP, without a path. sample_ratio: of new traces, from 0 to 1.
 
     slow_s: a request that took at least that long is exported, also when its trace is not sampled.
+    forced_per_second: how many requests are sampled because their senders say so.
     """
 
     endpoint: str
     protocol: Protocol = "grpc"
     sample_ratio: float = 0.01
     slow_s: float = 0.25
+    forced_per_second: int = 10
 
 
 class Medium(NamedTuple):
@@ -80,9 +84,8 @@ class Tracer:
         # It complains about every try; we say once what is the matter.
         logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
         self._exporter = _WatchedExporter(_make_exporter(settings), settings.endpoint, on_trouble)
-        self._processor = BatchSpanProcessor(
-            self._exporter, max_queue_size=MAX_QUEUED_SPANS, schedule_delay_millis=EXPORT_EVERY_MS
-        )
+        self._processor = _WatchedProcessor(self._exporter)
+        self._forced = _Forced(settings.forced_per_second)
 
     @property
     def exported_spans(self) -> int:
@@ -93,6 +96,16 @@ class Tracer:
     def lost_spans(self) -> int:
         """Spans that nobody took."""
         return self._exporter.lost
+
+    @property
+    def crowded_out_spans(self) -> int:
+        """Spans that were never sent, because too many waited."""
+        return self._processor.crowded_out
+
+    @property
+    def over_limit_requests(self) -> int:
+        """Requests whose senders wanted a trace, and that were left to the ratio."""
+        return self._forced.refused
 
     def service(self, name: str, member: int, medium: Medium) -> "ServiceTracing":
         """The spans of one service; several may be in one process. member: its shard, or number among its kind."""
@@ -107,7 +120,8 @@ class Tracer:
         ids = _Ids()
         provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False, id_generator=ids)
         provider.add_span_processor(self._processor)
-        return ServiceTracing(provider.get_tracer("exchange", self._version), ids, medium, self._settings)
+        tracer = provider.get_tracer("exchange", self._version)
+        return ServiceTracing(tracer, ids, medium, self._settings, self._forced)
 
     def flush(self) -> None:
         """Send what has ended. Blocking; not for the event loop."""
@@ -134,6 +148,8 @@ class _WatchedExporter(SpanExporter):
     """Counts, says when spans are lost, and gives up soon when the process ends."""
 
     def __init__(self, exporter: SpanExporter, endpoint: str, on_trouble: Callable[[str], None]) -> None:
+        self.begun = 0
+        """Spans that were given to it."""
         self.exported = 0
         self.lost = 0
         self.closing = False
@@ -143,6 +159,7 @@ class _WatchedExporter(SpanExporter):
         self._in_trouble = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.begun += len(spans)
         if self.closing and self._in_trouble:
             self.lost += len(spans)
             return SpanExportResult.FAILURE
@@ -168,6 +185,46 @@ class _WatchedExporter(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
 
+class _WatchedProcessor(BatchSpanProcessor):
+    """Counts the spans that its queue has no room for. Each new one drives out the oldest.
+
+    Spans end on the event loop, and the exporter is called on one thread: so each number has one writer.
+    """
+
+    def __init__(self, exporter: _WatchedExporter) -> None:
+        super().__init__(exporter, max_queue_size=MAX_QUEUED_SPANS, schedule_delay_millis=EXPORT_EVERY_MS)
+        self.crowded_out = 0
+        self._watched = exporter
+        self._ended = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if self._ended - self.crowded_out - self._watched.begun >= MAX_QUEUED_SPANS:
+            self.crowded_out += 1
+        self._ended += 1
+        super().on_end(span)
+
+
+class _Forced:
+    """How many requests may be sampled because their senders say so: a second's number at once, and then that rate."""
+
+    def __init__(self, per_second: int) -> None:
+        self.refused = 0
+        self._per_second = per_second
+        self._left = float(per_second)
+        self._at = time.monotonic()
+
+    def take(self) -> bool:
+        """Whether one more may be."""
+        now = time.monotonic()
+        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            self.refused += 1
+            return False
+        self._left -= 1
+        return True
+
+
 def _make_exporter(settings: TracingSettings) -> SpanExporter:
     # Each brings a library of its own, of which one process needs one.
     if settings.protocol == "grpc":
@@ -179,11 +236,22 @@ def _make_exporter(settings: TracingSettings) -> SpanExporter:
     return HttpExporter(settings.endpoint.rstrip("/") + _HTTP_PATH, timeout=EXPORT_TIMEOUT_SECONDS)
 
 
+class _Call(NamedTuple):
+    """A read. core: which one was asked; empty: the store. error: the name of what it raised."""
+
+    name: str
+    core: str
+    since_ns: int
+    until_ns: int
+    error: str
+
+
 class ServiceTracing:
     """`tracing_port.Tracing` of one service."""
 
-    def __init__(self, tracer: Any, ids: _Ids, medium: Medium, settings: TracingSettings) -> None:
+    def __init__(self, tracer: Any, ids: _Ids, medium: Medium, settings: TracingSettings, forced: _Forced) -> None:
         self._tracer = tracer
+        self._forced = forced
         self._ids = ids
         self._medium = medium
         self._bound = TraceIdRatioBased(settings.sample_ratio).bound
@@ -193,10 +261,15 @@ class ServiceTracing:
         if path.startswith(_UNSEEN):
             return None
         if is_traceparent(incoming):
-            return _Request(self, path, incoming, int(incoming[3:35], 16), is_sampled(incoming))
+            trace_id = int(incoming[3:35], 16)
+            sampled = is_sampled(incoming) and (self._forced.take() or self._is_in_ratio(trace_id))
+            return _Request(self, path, incoming, trace_id, sampled)
         trace_id = random.getrandbits(128) or 1
-        sampled = trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._bound
-        return _Request(self, path, "", trace_id, sampled)
+        return _Request(self, path, "", trace_id, self._is_in_ratio(trace_id))
+
+    def _is_in_ratio(self, trace_id: int) -> bool:
+        """All gateways answer the same of one trace."""
+        return trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < self._bound
 
     def publish(self, parent: str, partition: TopicPartition, records: int, since_ns: int = 0) -> "_Span":
         attributes = self._message("publish", "create", partition, records)
@@ -262,6 +335,32 @@ class ServiceTracing:
         within = set_span_in_context(parent, _NO_PARENT)
         self._tracer.start_span(name, within, SpanKind.INTERNAL, start_time=since_ns).end(until_ns)
 
+    def call(self, parent: SdkSpan, call: _Call) -> None:
+        """A read that was made for a request, and is over."""
+        name, attributes = self._read_of_core(call) if call.core else self._read_of_store(call.name)
+        within = set_span_in_context(parent, _NO_PARENT)
+        span = self._tracer.start_span(name, within, SpanKind.CLIENT, attributes, start_time=call.since_ns)
+        if call.error:
+            span.set_status(Status(StatusCode.ERROR))
+            span.set_attribute("error.type", call.error)
+        span.end(call.until_ns)
+
+    def _read_of_store(self, name: str) -> tuple[str, Attributes]:
+        read = store_read(name)
+        said = {
+            "db.system.name": self._medium.database,
+            "db.namespace": self._medium.namespace,
+            "db.operation.name": read.operation,
+            "db.collection.name": read.table,
+            "db.query.summary": read.summary,
+        }
+        return read.summary, said
+
+    @staticmethod
+    def _read_of_core(call: _Call) -> tuple[str, Attributes]:
+        said = {"http.request.method": "GET", "url.path": f"/{call.name}", "service.peer.name": call.core}
+        return f"GET /{call.name}", said
+
     @property
     def slow_ns(self) -> int:
         """From then on a request is slow."""
@@ -290,6 +389,7 @@ class _Request:
     """`tracing_port.RequestSpan`. Its span is made at once when its trace is sampled, else at the end, or never."""
 
     __slots__ = (
+        "_calls",
         "_incoming",
         "_path",
         "_reached",
@@ -311,15 +411,22 @@ class _Request:
         self._trace_id = trace_id
         self._since_ns = time.time_ns()
         self._reached: list[tuple[str, int]] = []
+        self._calls: list[_Call] = []
         self._span: SdkSpan | None = None
         if sampled:
             self._span = self._make()
             self.traceparent = _traceparent(self._span)
         else:
-            self.traceparent = incoming or f"00-{trace_id:032x}-{random.getrandbits(64) or 1:016x}-00"
+            given = f"{incoming[:-2]}00" if incoming else ""
+            self.traceparent = given or f"00-{trace_id:032x}-{random.getrandbits(64) or 1:016x}-00"
 
     def reached(self, stage: str) -> None:
         self._reached.append((stage, time.time_ns()))
+
+    def called(self, name: str, seconds: float, error: str = "", core: str = "") -> None:
+        if len(self._calls) < MAX_CALLS:
+            until_ns = time.time_ns()
+            self._calls.append(_Call(name, core, until_ns - round(seconds * 1e9), until_ns, error))
 
     def end(self, method: str, route: str, status: int) -> None:
         self.is_over = True
@@ -345,6 +452,8 @@ class _Request:
         for stage, reached_ns in self._reached:
             self._service.stage(f"until {stage}", span, since_ns, reached_ns)
             since_ns = reached_ns
+        for call in self._calls:
+            self._service.call(span, call)
         span.end(until_ns)
 
     def _make(self) -> SdkSpan:

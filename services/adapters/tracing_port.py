@@ -39,6 +39,12 @@ class RequestSpan(Protocol):
     def reached(self, stage: str) -> None:
         """What it waited for is there."""
 
+    def called(self, name: str, seconds: float, error: str = "", core: str = "") -> None:
+        """A read for it is over. name: the store's method, or the core's path. core: empty for the store.
+
+        error: the name of what it raised.
+        """
+
     def end(self, method: str, route: str, status: int) -> None:
         """It was answered. route: as the API's description has it; empty when there is none. status: 0 for no answer.
 

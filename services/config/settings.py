@@ -50,6 +50,8 @@ class TelemetrySettings(msgspec.Struct, frozen=True, rename="camel"):
     """Of the requests whose sender has not decided. Failed and slow ones are told of in any case."""
     slow_order_ms: Annotated[int, DURATION] = msgspec.field(name="slowOrder", default=250)
     """From then on a request is slow."""
+    forced_per_second: Annotated[int, whole(0, 1_000_000)] = 10
+    """How many requests a gateway traces because their senders say so; of those beyond, the ratio decides."""
 
 
 class JournalSettings(msgspec.Struct, frozen=True, rename="camel"):

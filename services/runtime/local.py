@@ -22,6 +22,7 @@ from services.adapters.ports import CoreState, HistoryBatch, SettlementBatch
 from services.adapters.projection_meter import ProjectionMeter
 from services.adapters.store_calls import calls_meter
 from services.adapters.store_sqlite import SqliteStore
+from services.adapters.traced_calls import traced
 from services.config import Settings
 from services.domain.core import Core
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
@@ -82,6 +83,8 @@ class LocalExchange:
         self._lines = EventLines(logs, events=settings.log.events)
         self._event = logs.service("gateway").info if logs is not None else _no_event
         self._traces = Traces(settings, logs, local=True)
+        self._traces.watch(self.metrics)
+        self._traces.watch_requests(self.metrics)
         self._services = ServiceTasks()
         self._directories: list[FileDirectory] = []
         self._journals: list[Journal] = []
@@ -97,7 +100,8 @@ class LocalExchange:
             self._lines.matcher_applied,
         )
         store, log, clock = self.store, self.log, self.clock
-        store.on_call = calls_meter(self.metrics)
+        calls = calls_meter(self.metrics)
+        store.on_call = traced(calls) if settings.telemetry.otlp_endpoint else calls
         meter = ProjectionMeter(self.metrics)
         reconciliation = Reconciliation(store, clock)
         self.projections: dict[str, ProjectionShell[SettlementBatch] | ProjectionShell[HistoryBatch]] = {

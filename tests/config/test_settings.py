@@ -323,10 +323,11 @@ def test_load_telemetry_is_off_without_an_endpoint_and_says_its_units(tmp_path: 
     assert load_settings().telemetry.otlp_endpoint == ""
     path = tmp_path / "exchange.yaml"
     path.write_text(
-        'telemetry: {otlpEndpoint: "http://otel:4318/", otlpProtocol: http, traceSampleRatio: "0.05", slowOrder: 1s}'
+        'telemetry: {otlpEndpoint: "http://otel:4318/", otlpProtocol: http, traceSampleRatio: "0.05", slowOrder: 1s,'
+        " forcedPerSecond: 0}"
     )
     telemetry = load_settings(path).telemetry
-    assert telemetry == TelemetrySettings("http://otel:4318", "http", 50_000, 1_000)
+    assert telemetry == TelemetrySettings("http://otel:4318", "http", 50_000, 1_000, 0)
 
 
 @pytest.mark.parametrize("value", ['"1.5"', '"-0.1"', '"0.0000001"', "0.5", "all"])

@@ -3,8 +3,9 @@
 import gzip
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, NamedTuple, Self
 
@@ -47,6 +48,7 @@ class Receiver:
     def __init__(self, protocol: Literal["grpc", "http"], port: int = 0) -> None:
         self._spans: list[Span] = []
         self._lock = threading.Lock()
+        self._gate = threading.Lock()
         self._end: Callable[[], object]
         self.requests = 0
         if protocol == "grpc":
@@ -82,6 +84,12 @@ class Receiver:
         with self._lock:
             return list(self._spans)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Meanwhile nobody gets an answer."""
+        with self._gate:
+            yield
+
     def trace(self, trace_id: str) -> list[Span]:
         """The spans of one trace, oldest first."""
         return sorted((span for span in self.spans if span.trace_id == trace_id), key=lambda span: span.start_ns)
@@ -95,7 +103,8 @@ class Receiver:
         return self.spans
 
     def _take(self, data: bytes) -> bytes:
-        request = ExportTraceServiceRequest.FromString(data)
+        with self._gate:
+            request = ExportTraceServiceRequest.FromString(data)
         with self._lock:
             self.requests += 1
             for resource_spans in request.resource_spans:

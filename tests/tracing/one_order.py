@@ -69,8 +69,11 @@ def whole_tree(receiver: Receiver) -> list[Span]:
 
 
 def _tree(receiver: Receiver) -> dict[str, Any]:
+    """Without the gateway's reads: what it still knows is up to the moment."""
     named = [
-        span._replace(name="INSERT") if span.name.startswith("INSERT ") else span for span in receiver.trace(TRACE_ID)
+        span._replace(name="INSERT") if span.name.startswith("INSERT ") else span
+        for span in receiver.trace(TRACE_ID)
+        if (span.service, span.kind) != ("gateway", "CLIENT")
     ]
     return tree(named, SENDER_SPAN)
 

@@ -13,7 +13,8 @@ from services.adapters.internal_server import Health
 from services.adapters.logs import Logs
 from services.adapters.ports import CoreState
 from services.adapters.shared_books import SharedBookReads
-from services.adapters.store_calls import calls_meter, reads_meter, requests_meter
+from services.adapters.store_calls import CallWatch, calls_meter, reads_meter, requests_meter
+from services.adapters.traced_calls import traced
 from services.config import Settings
 from services.domain.errors import ConfigError, CoreUnavailable, LogError, StoreUnavailable
 from services.domain.topics import matcher_source, ubscore_source
@@ -57,16 +58,20 @@ class GatewayProcess:
         self._member, self._demo = member, demo
         self._listener = listener
         self._log, self._store = open_log(settings, self.name), open_store(settings)
-        self._store.on_call = calls_meter(parts.metrics)
+        parts.traces.watch_requests(parts.metrics)
+        self._store.on_call = self._traced(calls_meter(parts.metrics))
         self._store.on_request = requests_meter(parts.metrics)
         self._secrets, self._credentials = secrets_of(settings), credentials_of(settings)
         token = self._secrets.internal_token
         self._accounts = _remote_cores("ubscore", ubscore_source, settings.ubscore.addresses, token)
         self._matchers = _remote_cores("matcher", matcher_source, settings.matcher.addresses, token)
         for core in (*self._accounts, *self._matchers):
-            core.on_read = reads_meter(parts.metrics, core.name)
+            core.on_read = self._traced(reads_meter(parts.metrics, core.name), core.name)
         self._gateway: Gateway | None = None
         self._server: Server | None = None
+
+    def _traced(self, watch: CallWatch, core: str = "") -> CallWatch:
+        return watch if self._parts.tracing is None else traced(watch, core)
 
     async def health(self) -> Health:
         states = self._parts.states()

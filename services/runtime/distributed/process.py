@@ -59,8 +59,9 @@ class ProcessParts:
         self.lines = logs.service(service.replace("-", "_"), member)
         self.clock = SystemClock()
         self.metrics = Metrics(__version__)
-        self._traces = Traces(settings, logs, local=False)
-        self.tracing = self._traces.service(service.replace("-", "_"), member)
+        self.traces = Traces(settings, logs, local=False)
+        self.traces.watch(self.metrics)
+        self.tracing = self.traces.service(service.replace("-", "_"), member)
         self.tasks = ServiceTasks()
         self.state = STARTING
         """RUNNING, or what it does or waits for before that."""
@@ -107,7 +108,7 @@ class ProcessParts:
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
-        await self._traces.close()
+        await self.traces.close()
         self.tasks.close()
 
     def _wait_for(self, state: str) -> None:
