@@ -1,6 +1,8 @@
 """A running exchange's log lines, its clients, and an order that trades there."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +25,13 @@ def key_of(exchange: LocalProcess, user: str) -> ApiCredentials:
     return credentials.admin if user == "admin" else credentials.users[user]
 
 
-def client_of(exchange: LocalProcess, user: str) -> httpx.Client:
+@contextmanager
+def client_of(exchange: LocalProcess, user: str) -> Iterator[httpx.Client]:
     """A client that is logged in."""
     key = key_of(exchange, user)
-    return exchange.client({"api_key": key.api_key, "secret_key": key.secret_key})
+    client = exchange.client({"api_key": key.api_key, "secret_key": key.secret_key})
+    yield client
+    client.close()
 
 
 def place(client: httpx.Client, side: str, cid: str, traceparent: str = "") -> None:

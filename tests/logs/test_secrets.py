@@ -4,9 +4,12 @@ import base64
 import hashlib
 import hmac
 import json
+import signal
 import socket
+import subprocess
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
@@ -16,9 +19,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from services.runtime.credentials import KEY_FILE, load_secrets
+from services.runtime.credentials import KEY_FILE, load_secrets, read_credentials
 from tests.logs.story import client_of, key_of, lines_of, place
-from tests.support.processes import LocalProcess
+from tests.support.exchange_process import free_port
+from tests.support.processes import PROGRAM, LocalProcess, environment
 
 BROKER_PASSWORD = "brokerPassword7d1c09"
 DATABASE_PASSWORD = "databasePassword44aa"
@@ -37,7 +41,10 @@ WRONG = {
 
 
 class Played(NamedTuple):
-    """What an exchange has said after everything was tried, and what it must not have said."""
+    """What an exchange has said after everything was tried, and what it must not have said.
+
+    said: all files of logs, and stderr. On stdout are the keys for whoever has started a demo at a terminal.
+    """
 
     said: str
     lines: list[dict[str, Any]]
@@ -49,7 +56,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     data_dir = tmp_path_factory.mktemp("exchange") / "data"
     config = data_dir.with_name("exchange.yaml")
     config.write_text(
-        f"log: {{level: debug}}\n"
+        f"log: {{level: debug, events: false}}\n"
         f"broker: {{sasl: {{mechanism: PLAIN, username: exchange, password: {BROKER_PASSWORD}}}}}\n"
         f"database: {{username: exchange, password: {DATABASE_PASSWORD}}}\n"
     )
@@ -59,11 +66,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         _try_wrong_credentials(exchange)
         _send_what_is_malformed(exchange)
         _talk_over_websockets(exchange, secrets["token of 1001"])
-        status, out, err = exchange.stop()
+        status, _, err = exchange.stop()
         assert status == 0, err
     lines = lines_of(data_dir / "logs")
     files = "".join(path.read_text() for path in (data_dir / "logs").iterdir())
-    return Played(files + out + err, lines, secrets)
+    return Played(files + err, lines, secrets)
 
 
 def _own_secrets(exchange: LocalProcess) -> dict[str, str]:
@@ -124,7 +131,9 @@ def _try_wrong_credentials(exchange: LocalProcess) -> None:
 
 def _send_what_is_malformed(exchange: LocalProcess) -> None:
     login = f"{exchange.url}/api/auth/token"
-    assert httpx.post(login, content=f'{{"secret_key": "{WRONG["body"]}", "api').status_code == 400
+    cut_short, as_json = f'{{"secret_key": "{WRONG["body"]}", "api', {"Content-Type": "application/json"}
+    assert httpx.post(login, content=cut_short, headers=as_json).status_code == 400
+    assert httpx.post(login, content=cut_short).status_code == 415
     assert httpx.post(login, json={"api_key": "a", "secret": WRONG["field"]}).status_code == 400
     host, port = exchange.url.removeprefix("http://").split(":")
     for head in (
@@ -167,6 +176,35 @@ def test_secrets_were_used_and_debug_lines_were_written(played: Played) -> None:
 def test_secrets_are_in_no_line_and_nothing_printed(played: Played) -> None:
     found = {name for name, secret in played.secrets.items() if secret in played.said}
     assert not found
+
+
+def test_secrets_are_not_printed_where_what_is_printed_is_collected(tmp_path: Path) -> None:
+    data_dir, port = tmp_path / "data", free_port()
+    command = [*PROGRAM, "local", "--demo", "--log-to", "stdout", "--port", str(port), "--data-dir", str(data_dir)]
+    settings = environment(EXCHANGE_LOG__LEVEL="debug")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=settings) as process:
+        try:
+            _wait_until_ready(f"http://127.0.0.1:{port}/health/ready")
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    credentials = read_credentials(data_dir)
+    assert credentials.admin.api_key in err.decode()
+    assert str(data_dir / "credentials.json") in err.decode()
+    for key in (credentials.admin, *credentials.users.values()):
+        assert key.secret_key.encode() not in out + err
+
+
+def _wait_until_ready(url: str) -> None:
+    deadline = time.monotonic() + 120
+    while True:
+        with suppress(httpx.HTTPError):
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_halves_of_secrets_are_in_no_line(played: Played) -> None:
