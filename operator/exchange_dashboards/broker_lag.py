@@ -58,6 +58,7 @@ _BEHIND: Final = Row(
             "By reader, topic and partition.",
             Unit.FRAMES,
             f"max by (reader, topic, partition) ({promql.lag()})",
+            value="behind",
             limits=(100, 1_000),
         ),
     ),

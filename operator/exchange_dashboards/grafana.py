@@ -175,7 +175,9 @@ def _graph(panel: Panel) -> timeseries.Panel:
     for place, query in enumerate(panel.queries):
         made.with_target(_query(query, place).range())
     made.line_width(1).fill_opacity(30 if panel.stacked else 5).show_points(like.VisibilityMode.NEVER)
-    made.span_nulls(60_000).axis_soft_min(0)
+    made.span_nulls(60_000)
+    if panel.from_zero:
+        made.axis_soft_min(0)
     if panel.stacked:
         made.stacking(make.StackingConfig().mode(like.StackingMode.NORMAL))
     if panel.limits:
@@ -198,9 +200,9 @@ def _table(panel: Panel) -> table.Panel:
     made = _common(table.Panel(), panel)
     (query,) = panel.queries
     made.with_target(_query(query, 0).instant().format(PromQueryFormat.TABLE))
-    hidden: dict[str, object] = {"excludeByName": {"Time": True}, "renameByName": {"Value": "value"}}
+    hidden: dict[str, object] = {"excludeByName": {"Time": True}, "renameByName": {"Value": panel.value}}
     made.with_transformation(is_.DataTransformerConfig(id_val="organize", options=hidden))
-    return made.sort_by([make.TableSortByFieldState().display_name("value").desc(True)])
+    return made.sort_by([make.TableSortByFieldState().display_name(panel.value).desc(True)])
 
 
 def _timeline(panel: Panel) -> statetimeline.Panel:

@@ -57,11 +57,13 @@ _BOOKS: Final = Row(
     (
         graph(
             "Best prices and the last",
-            "In the quote asset. A book without one of its sides, or that has never traded, lacks the line.",
+            "In the quote asset; choose one symbol at the top. An empty side, or a market that has never "
+            "traded, has no line.",
             Unit.COUNT,
             Query(_scaled("exchange_book_best_ticks", "exchange_symbol_tick_size", "side"), "{{symbol}} {{side}}"),
             Query(_scaled("exchange_last_price_ticks", "exchange_symbol_tick_size"), "{{symbol}} last"),
             width=8,
+            from_zero=False,
         ),
         graph(
             "Spread",
@@ -101,6 +103,7 @@ _BOOKS: Final = Row(
             f"max by (symbol, status) ({of('exchange_symbol_info', symbol=_CHOSEN)}) "
             f"* on (symbol) group_left () max by (symbol) ({of('exchange_trades_total', symbol=_CHOSEN)})",
             width=8,
+            value="trades",
         ),
     ),
 )

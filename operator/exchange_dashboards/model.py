@@ -50,7 +50,7 @@ class Panel:
 
     low_is_bad: below the only limit it is bad. words: for the values 0 and 1. leads_to: the name of the page that knows
     more. traces: whether it leads to traces, too. distributed: the local form has nothing to show here.
-    whole: no decimals, of what is counted.
+    whole: no decimals, of what is counted. from_zero: whether the axis begins there. value: what a table calls it.
     """
 
     kind: Kind
@@ -68,6 +68,8 @@ class Panel:
     traces: bool = False
     distributed: bool = False
     whole: bool = False
+    from_zero: bool = True
+    value: str = "value"
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Look(TypedDict, total=False):
     traces: bool
     distributed: bool
     whole: bool
+    from_zero: bool
+    value: str
 
 
 def graph(title: str, description: str, unit: Unit, *queries: Query, width: int = 12, **look: Unpack[Look]) -> Panel:

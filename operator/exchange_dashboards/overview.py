@@ -226,7 +226,7 @@ _REFUSED: Final = Row(
         ),
         graph(
             "Other errors",
-            "Errors before any rule is asked, by the API's code: credentials, rates, malformed requests.",
+            "Errors before any rule is asked, by the API's code, such as -1002 (not allowed), -1003 (too many).",
             Unit.PER_SECOND,
             Query(or_zero(sum_by("code", rate("exchange_gateway_refused_total", reject="")), "code"), "{{code}}"),
             width=8,

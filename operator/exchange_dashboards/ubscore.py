@@ -60,6 +60,7 @@ _REFUSED: Final = Row(
             Unit.COUNT,
             or_zero(sum_by("code", speaking(promql.grown("exchange_rejected_total"))), "code"),
             whole=True,
+            value="times",
         ),
     ),
 )
@@ -74,6 +75,7 @@ _MARKETS: Final = Row(
             f"max by (symbol, base, quote, status) ({of('exchange_symbol_info')} "
             f"* on (namespace, instance, symbol) group_left () {of('exchange_symbol_tick_size')})",
             width=8,
+            value="tick",
             leads_to="matcher",
         ),
         graph(

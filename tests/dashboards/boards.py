@@ -37,6 +37,7 @@ class Panel:
         self.place = Place(grid["x"], grid["y"], grid["w"], grid["h"])
         self.targets: list[dict[str, Any]] = panel.get("targets", [])
         self.links: list[str] = [link["url"] for link in panel.get("links", [])]
+        self._transformations: list[dict[str, Any]] = panel.get("transformations", [])
         self._defaults: dict[str, Any] = panel.get("fieldConfig", {}).get("defaults", {})
 
     def __str__(self) -> str:
@@ -49,6 +50,15 @@ class Panel:
     @property
     def is_whole(self) -> bool:
         return self._defaults.get("decimals") == 0
+
+    @property
+    def is_from_zero(self) -> bool:
+        return self._defaults.get("custom", {}).get("axisSoftMin") == 0
+
+    @property
+    def value_name(self) -> str:
+        """Of a table."""
+        return self._transformations[0]["options"]["renameByName"]["Value"]
 
     @property
     def is_stacked(self) -> bool:

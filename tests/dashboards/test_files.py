@@ -11,6 +11,7 @@ from exchange_dashboards.__main__ import write
 
 from services.adapters.metrics_catalogue import CATALOGUE
 from tests.dashboards.boards import FILES, FOLDER, Board, boards, filled, queries
+from tests.operator.chart import render
 from tests.real.fetched import require_programs
 
 _BOARDS: Final = boards()
@@ -104,5 +105,7 @@ def test_queries_are_promql(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_chart_has_no_other_dashboards() -> None:
+def test_chart_carries_each_as_it_is() -> None:
+    found = [one["data"] for one in render() if one["kind"] == "ConfigMap"]
+    assert found == [{path.name: path.read_text()} for path in FILES]
     assert {path.name for path in FOLDER.iterdir()} == {path.name for path in FILES}
