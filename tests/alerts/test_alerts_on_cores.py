@@ -195,11 +195,11 @@ def volume(free: str, claim: str = "data-demo-ubscore-0", namespace: str = "shop
     at = f'namespace="{namespace}",persistentvolumeclaim="{claim}",job="kubelet",instance="10.0.0.1:10250"'
     return {
         f"kubelet_volume_stats_available_bytes{{{at}}}": free,
-        f"kubelet_volume_stats_capacity_bytes{{{at}}}": flat(1_000, 2_400),
+        f"kubelet_volume_stats_capacity_bytes{{{at}}}": flat(1_000, 300),
     }
 
 
-_SEEN = well(2_400)
+_SEEN = well(60)
 _VOLUME = _EXCHANGE | {"persistentvolumeclaim": "data-demo-ubscore-0"}
 
 
