@@ -24,8 +24,9 @@ def busy(live: LiveExchange) -> LiveExchange:
     return live
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Until the module ends: its driver has an event loop run in this thread, where no other could run meanwhile."""
     with chromium() as found:
         yield found
 
