@@ -1,20 +1,14 @@
-"""The figures of `exchange top`: what processes say on /health/ready and /metrics, and what follows from two looks."""
+"""Figures of an exchange, from what its processes say on /metrics at one or two moments. Pure.
 
-import asyncio
+For `exchange top`, which asks from outside, and for a gateway's own operations view.
+"""
+
 import math
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-import httpx
-import msgspec
 from prometheus_client.parser import text_string_to_metric_families
-
-from services.shell.projection_shell import RUNNING
-
-PATIENCE_S: Final = 3.0
-"""How long a process may take to answer; one that takes longer is shown as away."""
 
 
 class Sample(NamedTuple):
@@ -37,36 +31,14 @@ class Look(NamedTuple):
     samples: Samples
 
 
-async def look_at(urls: Sequence[str]) -> list[Look]:
-    """Ask all of these processes at once. Never raises: who does not answer has a problem."""
-    async with httpx.AsyncClient(timeout=PATIENCE_S) as http:
-        return list(await asyncio.gather(*[_look_at(http, url) for url in urls]))
+def parse(text: str, only: Collection[str] = ()) -> Samples:
+    """The samples of Prometheus' text format. Raises ValueError when it is none.
 
-
-async def _look_at(http: httpx.AsyncClient, url: str) -> Look:
-    try:
-        health = await http.get(f"{url}/health/ready")
-        metrics = await http.get(f"{url}/metrics")
-        return Look(url, time.monotonic(), _problem(health), parse(metrics.text))
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return Look(url, time.monotonic(), f"does not answer: {str(error) or type(error).__name__}", {})
-
-
-def _problem(health: httpx.Response) -> str:
-    # Whether it is ready is for the process to say: a core's role, for one, is a state too, and nothing wrong.
-    if health.is_success:
-        return ""
-    components = msgspec.json.decode(health.content, type=_Health).components
-    wrong = [f"{name}: {state}" for name, state in components.items() if state != RUNNING]
-    return "; ".join(wrong) or f"answers {health.status_code}"
-
-
-class _Health(msgspec.Struct):
-    components: dict[str, str] = {}
-
-
-def parse(text: str) -> Samples:
-    """The samples of Prometheus' text format. Raises ValueError when it is none."""
+    only: beginnings of the names that are wanted, when not all are; the rest of a long text then costs next to nothing.
+    """
+    if only:
+        wanted = tuple(only)
+        text = "".join([line for line in text.splitlines(keepends=True) if line.startswith(wanted)])
     found: defaultdict[str, list[Sample]] = defaultdict(list)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
