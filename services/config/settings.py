@@ -14,6 +14,7 @@ from services.config.distributed import (
     DatabaseSettings,
     InternalSettings,
     MatcherSettings,
+    ProjectionSettings,
 )
 from services.config.kinds import DECIMAL, DURATION, FLAG, PAUSE, RATE, SHARE, SIZE, TEXT, URL, choice, whole
 from services.domain.instruments import MAX_SCALE, Asset, SymbolSettings, SymbolStatus
@@ -202,6 +203,8 @@ class Settings(msgspec.Struct, frozen=True, rename="camel"):
     auth: AuthSettings = AuthSettings()
     ubscore: UbscoreSettings = UbscoreSettings()
     matcher: MatcherSettings = MatcherSettings()
+    settlement: ProjectionSettings = ProjectionSettings()
+    order_history: ProjectionSettings = ProjectionSettings()
     broker: BrokerSettings = BrokerSettings()
     database: DatabaseSettings = DatabaseSettings()
     internal: InternalSettings = InternalSettings()

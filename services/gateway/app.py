@@ -34,6 +34,7 @@ from services.gateway.login import LoginCalls
 from services.gateway.logs_admin import LogAdminCalls
 from services.gateway.market_data import MarketDataCalls
 from services.gateway.openapi import document
+from services.gateway.operations import OperationsCalls
 from services.gateway.order_finder import OrderFinder
 from services.gateway.order_queries import OrderQueries
 from services.gateway.orders import OrderCalls
@@ -91,6 +92,7 @@ def _calls(gateway: Gateway) -> list[Call]:
         InstrumentOverviewCalls(gateway),
         StateAdminCalls(gateway),
         LogAdminCalls(gateway),
+        OperationsCalls(gateway),
         HealthCalls(gateway),
     )
     return [call for noun in nouns for call in noun.calls()]

@@ -7,6 +7,7 @@ from typing import Protocol
 from services import __version__
 from services.adapters.log_levels import LogLevels
 from services.adapters.metrics import Metrics
+from services.adapters.neighbours import Told
 from services.adapters.ports import BalanceReads, BookReads, Clock, CoreState, KeyStore, Log, QueryStore
 from services.adapters.tracing_port import Tracing
 from services.gateway.commands import FrameLimits
@@ -78,7 +79,8 @@ class GatewayDeps:
     its name; "running" is good, everything else says why the exchange is not ready. event: see EventLogger.
     states: where each core stands, in this process or another; may raise CoreUnavailable.
     request_prefix: PREFIX_BITS random bits, new at every start (`secrets.randbits(PREFIX_BITS)`).
-    tracing: None when nobody wants traces. log_levels: of this process.
+    tracing: None when nobody wants traces. log_levels: of this process. others: asks the other processes how they are;
+    None when there are none.
     """
 
     log: Log
@@ -95,3 +97,4 @@ class GatewayDeps:
     metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
     tracing: Tracing | None = None
     log_levels: LogLevels = field(default_factory=LogLevels)
+    others: Callable[[], Awaitable[Sequence[Told]]] | None = None

@@ -77,6 +77,80 @@ def test_trade_between_two_shards_is_told_once_and_top_sees_all_processes(stack:
     api.close()
 
 
+SEVEN = [
+    "gateway-0",
+    "ubscore-0",
+    "ubscore-0-standby",
+    "matcher-0",
+    "matcher-0-standby",
+    "settlement-0",
+    "order-history-0",
+]
+LAGS = {
+    ("gateway-0", "gateway", "balance.events"),
+    ("gateway-0", "gateway", "engine.outputs"),
+    ("ubscore-0", "ubscore-0", "balance.operations"),
+    ("ubscore-0-standby", "ubscore-0", "balance.operations"),
+    ("matcher-0", "matcher-0", "orders"),
+    ("matcher-0-standby", "matcher-0", "orders"),
+    ("settlement-0", "settlement", "balance.events"),
+    ("order-history-0", "order_history", "balance.events"),
+    ("order-history-0", "order_history", "engine.outputs"),
+}
+
+
+def test_operations_name_all_processes_and_say_who_does_not_answer(
+    tmp_path: Path,
+    broker: Broker,  # noqa: F811
+    database: Database,  # noqa: F811
+) -> None:
+    with Stack(tmp_path, broker=broker, database=database, prefix="operations", standby=True) as stack:
+        api = Api(stack.url, stack.folder)
+
+        def seen() -> Any:
+            return api.get("/api/admin/operations", 0)
+
+        # Right after its start a busy machine's process may not answer in time.
+        found = _when(seen, lambda now: {_lag_of(row) for row in now["lag"]} >= LAGS and _all_ready(now))
+        assert [row["name"] for row in found["processes"]] == SEVEN
+        assert found["whole"]
+        assert [(row["process"], row["role"]) for row in found["cores"]] == [
+            ("ubscore-0", "active"),
+            ("ubscore-0-standby", "standby"),
+            ("matcher-0", "active"),
+            ("matcher-0-standby", "standby"),
+        ]
+        stack.kill("matcher-0")
+        killed_at = time.monotonic()
+        found = _when(seen, lambda now: now["processes"][3]["state"] != "ready")
+        assert found["processes"][3]["state"] == "does not answer"
+        assert time.monotonic() - killed_at < PATIENCE_S / 4
+        assert [row["name"] for row in found["processes"]] == SEVEN
+        assert "matcher-0" not in {row["process"] for row in found["lag"]}
+        # Whoever is not an administrator sees the gateway, and is told that this is not all.
+        own = api.get("/api/operations")
+        assert [row["name"] for row in own["processes"]] == ["gateway-0"]
+        assert not own["whole"]
+        api.close()
+
+
+def _all_ready(seen: dict[str, Any]) -> bool:
+    return all(row["state"] == "ready" for row in seen["processes"])
+
+
+def _lag_of(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["process"], row["reader"], row["topic"]
+
+
+def _when(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+    """What is seen as soon as it is good."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not good(seen := look()):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.2)
+    return seen
+
+
 def _check_top(urls: list[str]) -> None:
     answer = run("top", *urls, "--once", "--every", "0.2")
     assert answer.returncode == 0, answer.stdout + answer.stderr

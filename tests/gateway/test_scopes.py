@@ -39,6 +39,7 @@ NEEDS = {
     "PUT /api/admin/symbols/{name}": "admin",
     "PUT /api/admin/policy": "admin",
     "GET /api/admin/state": "admin",
+    "GET /api/admin/operations": "admin",
     "GET /api/admin/log-level": "admin",
     "PUT /api/admin/log-level": "admin",
 }
@@ -47,6 +48,7 @@ PUBLIC = {
     "GET /api/trades",
     "GET /api/depth",
     "GET /api/symbols",
+    "GET /api/operations",
     "GET /health/live",
     "GET /health/ready",
     "GET /metrics",

@@ -93,6 +93,8 @@ def test_those_who_have_an_address_in_their_settings_may_speak_to_it(exchange: E
         assert _speaks_to_database(rules, component, exchange) == ("database" in settings)
         for core in ("ubscore", "ubscore-standby", "matcher", "matcher-standby"):
             assert rules.connects(component, core, 3100) == ("addresses" in settings.get("matcher", {}))
+        for member in ("settlement", "order-history"):
+            assert rules.connects(component, member, 3100) == ("addresses" in settings.get("settlement", {}))
         # A backup may speak with everybody.
         assert rules.leaves(component, _ANYWHERE, 4318) == ("telemetry" in settings or component == "backup")
 

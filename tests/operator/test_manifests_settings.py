@@ -165,6 +165,19 @@ def test_cores_are_found_where_their_pods_are(tmp_path: Path) -> None:
         assert (workload["serviceName"], workload["replicas"]) == (name, 64)
 
 
+def test_members_of_projections_are_found_where_their_pods_are(tmp_path: Path) -> None:
+    exchange = exchange_of(merged(smallest(), {"settlement": {"replicas": 2}}))
+    settings = Pods(exchange, tmp_path).load("gateway")
+    assert settings.settlement.addresses == [
+        "http://demo-settlement-0.demo-settlement.trading.svc:3100",
+        "http://demo-settlement-1.demo-settlement.trading.svc:3100",
+    ]
+    assert settings.order_history.addresses == ["http://demo-order-history-0.demo-order-history.trading.svc:3100"]
+    for name in ("demo-settlement", "demo-order-history"):
+        workload = of(exchange)["StatefulSet", name]["spec"]
+        assert workload["serviceName"] == name
+
+
 def test_topics_keep_frames_for_as_long_as_backups_need_them(tmp_path: Path) -> None:
     day_ms = 86_400_000
     spec = smallest() | {"redpanda": {"managed": {}, "retention": "1d"}, "backup": {"target": "s3://b/c"}}

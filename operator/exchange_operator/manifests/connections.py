@@ -181,6 +181,16 @@ def addresses(exchange: Exchange) -> Section:
     )
 
 
+def members(exchange: Exchange) -> Section:
+    """Where every member of settlement and of order history says how it is."""
+    spec = exchange.spec
+    replicas = {"settlement": spec.settlement.replicas, "order-history": spec.order_history.replicas}
+    urls = {name: [_url(exchange, name, member) for member in range(count)] for name, count in replicas.items()}
+    return Section(
+        {"settlement": {"addresses": urls["settlement"]}, "orderHistory": {"addresses": urls["order-history"]}}
+    )
+
+
 def managed_node(exchange: Exchange, index: str) -> str:
     """By which name clients know a node of a managed database. index: a number, or what stands for it."""
     return host_name(exchange, f"{object_name(exchange, 'scylla')}-{index}")
@@ -188,7 +198,11 @@ def managed_node(exchange: Exchange, index: str) -> str:
 
 def _core_urls(exchange: Exchange, core: str, shard: int, standby: bool) -> list[str]:
     names = [core, f"{core}-standby"] if standby else [core]
-    return [f"http://{host_name(exchange, object_name(exchange, name), shard)}:{INTERNAL_PORT}" for name in names]
+    return [_url(exchange, name, shard) for name in names]
+
+
+def _url(exchange: Exchange, component: str, pod: int) -> str:
+    return f"http://{host_name(exchange, object_name(exchange, component), pod)}:{INTERNAL_PORT}"
 
 
 def _managed_broker_count(exchange: Exchange) -> int:

@@ -31,6 +31,8 @@ def policies(exchange: Exchange) -> tuple[Manifest, ...]:
         _database_clients(exchange),
         _cores(exchange),
         _core_readers(exchange),
+        _members(exchange),
+        _watchers(exchange),
         _metrics(exchange),
         _rest(exchange),
     ]
@@ -94,6 +96,17 @@ def _cores(exchange: Exchange) -> Manifest:
 def _core_readers(exchange: Exchange) -> Manifest:
     rule = {"to": _pods(exchange, *_CORES), "ports": _ports(INTERNAL_PORT)}
     return _policy(exchange, "core-readers", _READERS, egress=[rule])
+
+
+def _members(exchange: Exchange) -> Manifest:
+    rule = {"from": _pods(exchange, gateway.COMPONENT), "ports": _ports(INTERNAL_PORT)}
+    return _policy(exchange, "members", projections.PROJECTIONS, ingress=[rule])
+
+
+def _watchers(exchange: Exchange) -> Manifest:
+    """The gateways show how all processes are."""
+    rule = {"to": _pods(exchange, *projections.PROJECTIONS), "ports": _ports(INTERNAL_PORT)}
+    return _policy(exchange, "watchers", (gateway.COMPONENT,), egress=[rule])
 
 
 def _metrics(exchange: Exchange) -> Manifest:

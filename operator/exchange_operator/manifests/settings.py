@@ -114,6 +114,7 @@ _SECTIONS: Final[Mapping[str, tuple[Callable[[Exchange], Section], ...]]] = {
         connections.database,
         connections.shards,
         connections.addresses,
+        connections.members,
         connections.secret_key,
         connections.credentials,
         connections.issuers,

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from services.adapters.internal_client import RemoteBalanceReads, RemoteBookReads, RemoteCore
 from services.adapters.internal_server import Health
 from services.adapters.logs import Logs
+from services.adapters.neighbours import Neighbour, Neighbours
 from services.adapters.ports import CoreState
 from services.adapters.shared_books import SharedBookReads
 from services.adapters.store_calls import CallWatch, calls_meter, reads_meter, requests_meter
@@ -65,6 +66,7 @@ class GatewayProcess:
         token = self._secrets.internal_token
         self._accounts = _remote_cores("ubscore", ubscore_source, settings.ubscore.addresses, token)
         self._matchers = _remote_cores("matcher", matcher_source, settings.matcher.addresses, token)
+        self._neighbours = Neighbours(neighbours_of(settings))
         for core in (*self._accounts, *self._matchers):
             core.on_read = self._traced(reads_meter(parts.metrics, core.name), core.name)
         self._gateway: Gateway | None = None
@@ -116,6 +118,7 @@ class GatewayProcess:
             tracing=self._parts.tracing,
             metrics=self.metrics,
             log_levels=self._parts.logs.levels,
+            others=self._neighbours.ask,
         )
 
     async def _states(self) -> Sequence[CoreState]:
@@ -163,6 +166,7 @@ class GatewayProcess:
         await parts.end()
         for core in (*self._accounts, *self._matchers):
             await core.close()
+        await self._neighbours.close()
         await self._log.close()
         await self._store.close()
 
@@ -179,6 +183,29 @@ async def _require_started(gateway: Gateway) -> None:
     if not gateway.tracker.started:
         problems = await gateway.tracker.lags()
         raise LogError("; ".join(f"{name} {problem}" for name, problem in problems.items()) or "answers are not read")
+
+
+def neighbours_of(settings: Settings) -> list[Neighbour]:
+    """All processes but the gateways, by their addresses. Of a service that has none, that it has none."""
+    found = [
+        Neighbour(source(shard) + _instance(instance), url)
+        for source, cores in ((ubscore_source, settings.ubscore), (matcher_source, settings.matcher))
+        for shard, urls in enumerate(cores.addresses)
+        for instance, url in enumerate(urls)
+    ]
+    for name, key, members in (
+        ("settlement", "settlement", settings.settlement),
+        ("order-history", "orderHistory", settings.order_history),
+    ):
+        found += [Neighbour(f"{name}-{member}", url) for member, url in enumerate(members.addresses)]
+        if not members.addresses:
+            found.append(Neighbour(name, "", missing=f"nobody said where it is: set key `{key}.addresses`"))
+    return found
+
+
+def _instance(number: int) -> str:
+    """What is behind the core's name in that of its instance."""
+    return "" if number == 0 else "-standby" if number == 1 else f"-standby-{number}"
 
 
 def _remote_cores(
