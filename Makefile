@@ -14,7 +14,7 @@ PYTHON   ?=
 PYTEST   ?= -n auto --dist loadscope --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down demo test test-cluster lint bench clean
+.PHONY: help run up down demo test test-cluster lint bench dashboards clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: $(VENV)/.installed-dev ## Print how fast the parts are on this machine
 	@set -e; for file in benchmarks/bench_*.py; do \
 	    name=$$(basename $$file .py); echo "== $$name"; $(BIN)/python -m benchmarks.$$name; \
 	done
+
+dashboards: $(VENV)/.installed-dev ## Write the chart's Grafana dashboards from operator/exchange_dashboards
+	$(BIN)/python -m exchange_dashboards
 
 clean: ## Remove what was installed and cached; DATA_DIR stays
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

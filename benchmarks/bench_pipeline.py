@@ -41,7 +41,7 @@ _POLL_SECONDS: Final = 0.001
 _MIDDLE_TICKS: Final = 5_000_000
 _DEPTH_TICKS: Final = 2_000
 _WEEK_MS: Final = 7 * 86_400_000
-_SETTINGS: Final = Settings(
+SETTINGS: Final = Settings(
     # A crash right before the first snapshot: a start has to replay everything.
     journal=JournalSettings(snapshot_interval_ms=_WEEK_MS),
     ubscore=UbscoreSettings(max_open_orders=1_000_000),
@@ -98,11 +98,11 @@ def main() -> None:
 async def _run(frames: list[bytes], folder: Path) -> tuple[Live, Restart]:
     data, crashed = folder / "data", folder / "crashed"
     data.mkdir()
-    exchange = LocalExchange(_SETTINGS, data)
+    exchange = LocalExchange(SETTINGS, data)
     await exchange.start()
     try:
-        await _fund(exchange)
-        live = await _measure(exchange, frames)
+        await fund(exchange)
+        live = await measure(exchange, frames)
         # Nothing is being written: the files are now what a crash would leave.
         await asyncio.to_thread(shutil.copytree, data, crashed)
     finally:
@@ -110,7 +110,7 @@ async def _run(frames: list[bytes], folder: Path) -> tuple[Live, Restart]:
     return live, await _restart(crashed)
 
 
-async def _fund(exchange: LocalExchange) -> None:
+async def fund(exchange: LocalExchange) -> None:
     for first in range(1, USERS + 1, 100):
         users = range(first, first + 100)
         records: list[Any] = [CreateUser(0, 1, user) for user in users]
@@ -120,7 +120,7 @@ async def _fund(exchange: LocalExchange) -> None:
     await _until(lambda: _is_stored(exchange))
 
 
-async def _measure(exchange: LocalExchange, frames: list[bytes]) -> Live:
+async def measure(exchange: LocalExchange, frames: list[bytes]) -> Live:
     busy = Stopwatch()
     busy.watch(exchange)
     begin, begin_thread, begin_process = perf_counter(), thread_time(), process_time()
@@ -147,7 +147,7 @@ async def _count_trades(exchange: LocalExchange) -> int:
 
 async def _restart(folder: Path) -> Restart:
     """What `LocalExchange.start` does first, timed."""
-    exchange = LocalExchange(_SETTINGS, folder)
+    exchange = LocalExchange(SETTINGS, folder)
     begin = perf_counter()
     await exchange.ubscore.recover()
     ubscore = perf_counter() - begin

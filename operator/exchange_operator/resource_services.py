@@ -7,10 +7,12 @@ from msgspec import Meta
 
 from exchange_operator.resource_values import (
     Duration,
+    Endpoint,
     Host,
     Interval,
     ObjectName,
     Part,
+    Rate,
     Resources,
     Rule,
     SecretKey,
@@ -207,11 +209,29 @@ class Projection(Part, frozen=True):
 class Observability(Part, frozen=True):
     """How the exchange can be watched."""
 
+    otlp_endpoint: Annotated[
+        Endpoint,
+        Meta(
+            description="Where traces go: whatever takes OTLP, such as http://collector.monitoring:4317. "
+            "There are none when it is empty."
+        ),
+    ] = ""
+    otlp_protocol: Annotated[
+        Literal["grpc", "http"], Meta(description="How traces go there: gRPC is often on port 4317, HTTP on 4318.")
+    ] = "grpc"
+    trace_sample_ratio: Annotated[
+        Rate,
+        Meta(
+            description="Share of requests that are traced, of those whose sender has not decided; "
+            "failed and slow ones are in any case."
+        ),
+    ] = "0.01"
     service_monitor: Annotated[
         bool, Meta(description="Whether Prometheus is told by a ServiceMonitor, where the cluster knows that kind.")
     ] = True
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The least level that is logged.")
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least level that is logged. `exchange log-level` changes it without a restart."),
     ] = "info"
 
 

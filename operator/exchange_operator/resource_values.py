@@ -102,6 +102,16 @@ Rate = Annotated[
         'must be a share from 0 to 1 in quotes, with at most 6 decimals, such as "0.05" for 5 %',
     ),
 ]
+_PORT: Final = r"([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+Endpoint = Annotated[
+    str,
+    matching(
+        rf"^(https?://{_NAME}(:{_PORT})?/?|{_NAME}:{_PORT})?$",
+        270,
+        "must be host:port, or a URL of http or https without a path, such as http://collector.monitoring:4317",
+    ),
+]
 Fee = Annotated[
     str,
     matching(

@@ -1,7 +1,6 @@
 """The life of the operator's process. `exchange operator` calls it."""
 
 import asyncio
-import logging
 import os
 import socket
 import time
@@ -9,7 +8,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Final
 
 import kopf
 
@@ -22,9 +20,6 @@ from exchange_operator.reconcile import Reconciler
 from exchange_operator.symbol_sync import SymbolSync
 from services.adapters.logs import ServiceLog
 from services.domain.errors import ExchangeError
-
-_QUIET: Final = ("httpx", "httpcore", "urllib3", "kubernetes", "kopf.objects")
-"""They tell of every request and every event; some of what was in it too, which may be a Secret."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +35,6 @@ def run(options: Options, listener: socket.socket, lines: ServiceLog) -> None:
 
     Raises ConfigError when the cluster is not prepared for it, and ExchangeError when it cannot go on.
     """
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
     asyncio.run(_run(options, listener, lines))
 
 

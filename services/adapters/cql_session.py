@@ -6,6 +6,8 @@ so answers are gathered, and the loop is called once for all that came while it 
 
 import asyncio
 import functools
+import re
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
@@ -17,12 +19,14 @@ from services.adapters.cql_batches import Batch
 from services.adapters.cql_driver import make_cluster, store_error
 from services.adapters.cql_encoding import delete_text, insert_text
 from services.adapters.cql_settings import CqlSettings
+from services.adapters.store_calls import CallWatch
 from services.domain.errors import StoreError
 
 Rows = list[tuple[Any, ...]]
 
 PAGE: Final = 2_000
 """Rows that one answer brings, of a query without a limit."""
+_QUERY: Final = re.compile(r"(\w+) .*?FROM ([\w.]+)", re.ASCII | re.DOTALL)
 
 
 class _Answers:
@@ -58,10 +62,14 @@ class _Answers:
 
 
 class CqlSession:
-    """Connected on `open`. Every method raises StoreUnavailable when asking again may help, and StoreError when not."""
+    """Connected on `open`. Every method raises StoreUnavailable when asking again may help, and StoreError when not.
+
+    on_request: told of each request that `query`, `pages` and `write` make, by `summary`, with the driver's error.
+    """
 
     def __init__(self, settings: CqlSettings, cluster: Any, session: Any) -> None:
         self.settings = settings
+        self.on_request: CallWatch | None = None
         self._cluster = cluster
         self._session = session
         self._answers = _Answers(asyncio.get_running_loop())
@@ -121,7 +129,7 @@ class CqlSession:
         statement.is_idempotent = True
         state: bytes | None = None
         while True:
-            rows, state = await self._ask(statement, state)
+            rows, state = await self._ask(summary(text), statement, state)
             yield rows
             if state is None:
                 return
@@ -155,7 +163,7 @@ class CqlSession:
 
     async def _write(self, batch: Batch, failed: list[StoreError]) -> None:
         try:
-            await self._ask(self._batch_statement(batch), None)
+            await self._ask(f"BATCH {batch.statements[0].table}", self._batch_statement(batch), None)
         except StoreError as error:
             failed.append(error)
 
@@ -170,8 +178,21 @@ class CqlSession:
         ]
         return statement
 
-    async def _ask(self, statement: Any, paging_state: bytes | None) -> tuple[Rows, bytes | None]:
+    async def _ask(self, name: str, statement: Any, paging_state: bytes | None) -> tuple[Rows, bytes | None]:
         """One request: its rows, and where the next page begins when there is one."""
+        on_request = self.on_request
+        if on_request is None:
+            return await self._execute(statement, paging_state)
+        started = time.perf_counter()
+        try:
+            found = await self._execute(statement, paging_state)
+        except StoreError as error:
+            on_request(name, time.perf_counter() - started, type(error.__cause__ or error).__name__)
+            raise
+        on_request(name, time.perf_counter() - started)
+        return found
+
+    async def _execute(self, statement: Any, paging_state: bytes | None) -> tuple[Rows, bytes | None]:
         future = asyncio.get_running_loop().create_future()
         put = self._answers.put
         try:
@@ -208,3 +229,10 @@ class CqlSession:
         if isinstance(error, NoHostAvailable) and self._nobody_since is None:
             self._nobody_since = asyncio.get_running_loop().time()
         return store_error(error, doing)
+
+
+@functools.lru_cache(maxsize=256)
+def summary(text: str) -> str:
+    """What a query does, and to which table: SELECT order_history."""
+    found = _QUERY.match(text)
+    return " ".join(found.groups()) if found is not None else text.partition(" ")[0]

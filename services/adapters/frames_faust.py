@@ -186,7 +186,8 @@ class FaustFrames:
         message = event.message
         buffer = self._buffers.get(self._ours(message))
         if buffer is not None:
-            await buffer.put(message.offset + buffer.base, message.value or b"", event)
+            headers = tuple(message.headers) if message.headers else ()
+            await buffer.put(message.offset + buffer.base, message.value or b"", event, headers)
 
     def _ours(self, at: Any) -> TopicPartition:
         return TopicPartition(at.topic[len(self._settings.topic_prefix) :], at.partition)

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from typing import Any, Final, NamedTuple
 
-from services.adapters.ports import StoredFrame
+from services.adapters.ports import Headers, StoredFrame
 from services.domain.errors import GapError
 from services.domain.topics import TopicPartition
 
@@ -55,7 +55,7 @@ class PartitionBuffer:
         """Frames that are held."""
         return len(self._held)
 
-    async def put(self, offset: int, data: bytes, event: Any) -> None:
+    async def put(self, offset: int, data: bytes, event: Any, headers: Headers = ()) -> None:
         """Take the next frame, then wait for room. What came before is acknowledged only. Raises GapError on a hole."""
         if self.closed:
             return
@@ -66,7 +66,7 @@ class PartitionBuffer:
             return
         self.next_offset += 1
         self._held.append(_Held(offset, len(data), event))
-        self._unread.append(StoredFrame(offset, data))
+        self._unread.append(StoredFrame(offset, data, headers))
         self._bytes += len(data)
         self._changed.set()
         if self._is_full():

@@ -1,6 +1,7 @@
 """Reads of cores in other processes. They give what the local ones give, or raise CoreUnavailable."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
@@ -17,6 +18,7 @@ from services.adapters.ports import (
     OpenOrderView,
     PolicyView,
 )
+from services.adapters.store_calls import CallWatch
 from services.domain.errors import CoreUnavailable
 
 TIMEOUT_SECONDS: Final = 2.0
@@ -36,12 +38,13 @@ class RemoteCore:
 
     name: its source; who answers and is another core is passed over. Whoever answered last is asked first. Raises
     CoreUnavailable, naming each instance and its reason, when none answers in time. Made on any thread, it belongs to
-    the event loop that first asks.
+    the event loop that first asks. on_read: told of each read by its path.
     """
 
     def __init__(self, name: str, urls: Sequence[str], token: str, timeout_s: float = TIMEOUT_SECONDS) -> None:
         assert urls, f"{name} has no address"
-        self._name = name
+        self.on_read: CallWatch | None = None
+        self.name = name
         self._urls = tuple(urls)
         self._headers = {"Authorization": f"Bearer {token}"}
         self._timeout_s = timeout_s
@@ -60,19 +63,33 @@ class RemoteCore:
         self, path: str, decoder: "msgspec.msgpack.Decoder[T]", timeout_s: float | None = None, **query: str | int
     ) -> T:
         """The decoded answer of the first instance that has one."""
+        on_read, name, started = self.on_read, path.removeprefix("/"), time.perf_counter()
+        try:
+            answer = await self._get(path, decoder, timeout_s or self._timeout_s, query)
+        except CoreUnavailable as error:
+            if on_read is not None:
+                on_read(name, time.perf_counter() - started, type(error).__name__)
+            raise
+        if on_read is not None:
+            on_read(name, time.perf_counter() - started)
+        return answer
+
+    async def _get(
+        self, path: str, decoder: "msgspec.msgpack.Decoder[T]", timeout_s: float, query: dict[str, str | int]
+    ) -> T:
         reasons = []
         first = self._first
         for step in range(len(self._urls)):
             at = (first + step) % len(self._urls)
             try:
-                body = await self._ask(self._urls[at] + path, query, timeout_s or self._timeout_s)
+                body = await self._ask(self._urls[at] + path, query, timeout_s)
                 answer = decoder.decode(body)
             except (CoreUnavailable, aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
                 reasons.append(f"{self._urls[at]}: {_reason(error)}")
             else:
                 self._first = at
                 return answer
-        raise CoreUnavailable(f"{self._name} does not answer: {'; '.join(reasons)}")
+        raise CoreUnavailable(f"{self.name} does not answer: {'; '.join(reasons)}")
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -89,7 +106,7 @@ class RemoteCore:
             body = await response.read()
         if response.status != 200:
             raise CoreUnavailable(body[:500].decode(errors="replace") or f"status {response.status}")
-        if (answers := response.headers.get(wire.SOURCE_HEADER, self._name)) != self._name:
+        if (answers := response.headers.get(wire.SOURCE_HEADER, self.name)) != self.name:
             raise CoreUnavailable(f"this is the address of {answers}")
         return body
 

@@ -7,7 +7,8 @@ has; what is damaged before its end stops the start, because a core must never g
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from services.adapters.journal_chain import Chain, broken_name, segments_from
@@ -55,7 +56,8 @@ class Journal:
     """Append-only segments and snapshots of one core in one directory.
 
     flush: "batch" makes `flush` wait for the disk; "interval" lets it return at once and makes everything durable at
-    least every `flush_interval_s`, for brokers whose own replication is durable enough.
+    least every `flush_interval_s`, for brokers whose own replication is durable enough. on_flush: told the seconds that
+    each sync took.
 
     After a write or sync that failed or was interrupted it raises JournalError for ever: what the disk then holds is
     unknown, and a second fsync may report a success that is none.
@@ -70,6 +72,7 @@ class Journal:
         flush: Literal["batch", "interval"] = "batch",
         flush_interval_s: float = 0.05,
         keep_snapshots: int = 3,
+        on_flush: Callable[[float], None] | None = None,
     ) -> None:
         assert segment_bytes > 0
         assert keep_snapshots > 0
@@ -89,7 +92,7 @@ class Journal:
         self._sync_timer: asyncio.TimerHandle | None = None
         self._sync_task: asyncio.Task[None] | None = None
         self._sizes: dict[str, int] = {}
-        self._last_flush_s = 0.0
+        self._on_flush = on_flush
 
     @property
     def next_offset(self) -> int:
@@ -100,11 +103,6 @@ class Journal:
     def bytes_on_disk(self) -> int:
         """Bytes of the kept segments and snapshots, as far as this process read or wrote them."""
         return sum(self._sizes.values())
-
-    @property
-    def last_flush_seconds(self) -> float:
-        """How long the newest sync took."""
-        return self._last_flush_s
 
     async def open(self) -> Recovered:
         """Find the newest valid snapshot and verify the journal from there; cut a torn tail.
@@ -296,12 +294,13 @@ class Journal:
     async def _sync(self) -> None:
         if not self._unsynced or self._segment is None:
             return
-        clock = asyncio.get_running_loop().time
-        started = clock()
+        # Not the loop's own time, which may count whole milliseconds.
+        started = time.perf_counter()
         await self._directory.sync(self._segment)
         self._unsynced = False
-        self._synced_at = clock()
-        self._last_flush_s = self._synced_at - started
+        self._synced_at = asyncio.get_running_loop().time()
+        if self._on_flush is not None:
+            self._on_flush(time.perf_counter() - started)
 
     def _sync_later(self) -> None:
         if self._unsynced and self._sync_timer is None:

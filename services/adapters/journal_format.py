@@ -135,7 +135,7 @@ def encode_records(frames: Sequence[StoredFrame], hash_before: bytes) -> tuple[b
     """The records of consecutive frames, and the running hash after them."""
     parts = []
     running = hash_before
-    for offset, payload in frames:
+    for offset, payload, _ in frames:
         running = next_hash(running, offset, payload)
         parts.append(_RECORD.pack(len(payload), _record_crc(offset, running, payload), offset, running))
         parts.append(payload)

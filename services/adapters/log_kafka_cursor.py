@@ -67,7 +67,9 @@ class Cursor:
         except OffsetOutOfRangeError as error:
             raise OutOfRange from error
         records = got.get(self._at, ())
-        frames = [StoredFrame(self._base + record.offset, record.value or b"") for record in records]
+        frames = [
+            StoredFrame(self._base + record.offset, record.value or b"", tuple(record.headers)) for record in records
+        ]
         if not frames:
             return []
         if frames[0].offset != offset or frames[-1].offset != offset + len(frames) - 1:

@@ -14,7 +14,7 @@ from services.adapters.kafka_producer import ProducerSource
 from services.adapters.kafka_settings import KafkaSettings
 from services.adapters.log_kafka_cursor import BaseOf
 from services.adapters.log_waiting import LoopSide, own_copy
-from services.adapters.ports import Append
+from services.adapters.ports import Append, Headers
 from services.domain.errors import LogError
 from services.domain.topics import TopicPartition
 
@@ -34,7 +34,7 @@ class KafkaWriter:
     async def append(self, frames: Sequence[Append]) -> list[int]:
         if self._closing:
             raise LogError("the log is closed")
-        for partition, data in frames:
+        for partition, data, _ in frames:
             self._check_size(partition, data)
         if not frames:
             return []
@@ -44,8 +44,8 @@ class KafkaWriter:
             self._side.release(size)
             raise LogError("the log is closed")
         call = _Call(len(frames), size, self._side)
-        for index, (partition, data) in enumerate(frames):
-            self._lane(partition).queue.append(_Entry(call, index, data))
+        for index, (partition, data, headers) in enumerate(frames):
+            self._lane(partition).queue.append(_Entry(call, index, data, headers))
         for partition in {frame.partition: None for frame in frames}:
             self._lane(partition).wake()
         return await call.done
@@ -120,6 +120,7 @@ class _Entry(NamedTuple):
     call: _Call
     at: int
     data: bytes
+    headers: Headers
 
 
 class _Lane:
@@ -181,7 +182,7 @@ class _Lane:
             await require_partition(producer.client, self._partition, self._on_broker)
             batch = producer.create_batch()
             queue, taken = self.queue, self._in_flight
-            while queue and batch.append(timestamp=None, key=None, value=queue[0].data) is not None:
+            while queue and _append(batch, queue[0]):
                 taken.append(queue.popleft())
             batch.close()
             sent = await producer.send_batch(batch, self._on_broker.topic, partition=self._on_broker.partition)
@@ -197,3 +198,8 @@ class _Lane:
         failure = LogError(f"{self._partition}: appending failed, and whether it was written is unknown: {why}")
         failure.__cause__ = error
         return failure
+
+
+def _append(batch: Any, entry: _Entry) -> bool:
+    """Add a frame to a batch of the client's; False when it has no room."""
+    return batch.append(timestamp=None, key=None, value=entry.data, headers=list(entry.headers)) is not None

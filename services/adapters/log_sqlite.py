@@ -189,8 +189,8 @@ class SqliteLog:
     def _publish(self, frames: list[NewFrame], ends: dict[TopicPartition, int]) -> None:
         """Let readers see what was written: first the tail, then the ends that allow to read it."""
         added: dict[TopicPartition, list[StoredFrame]] = {}
-        for partition, offset, data in frames:
-            added.setdefault(partition, []).append(StoredFrame(offset, data))
+        for partition, offset, data, headers in frames:
+            added.setdefault(partition, []).append(StoredFrame(offset, data, headers))
         for partition, stored in added.items():
             self._tail.add(partition, stored)
         self._ends = ends
@@ -217,10 +217,10 @@ def _place(batch: list[_Request], ends: dict[TopicPartition, int]) -> tuple[list
     frames, offsets = list[NewFrame](), list[list[int]]()
     for request in batch:
         given = []
-        for partition, data in request.frames:
+        for partition, data, headers in request.frames:
             offset = ends.get(partition, 0)
             ends[partition] = offset + 1
             given.append(offset)
-            frames.append(NewFrame(partition, offset, data))
+            frames.append(NewFrame(partition, offset, data, headers))
         offsets.append(given)
     return frames, offsets

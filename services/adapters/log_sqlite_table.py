@@ -8,11 +8,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from services.adapters.ports import StoredFrame
+from services.adapters.ports import Headers, StoredFrame
 from services.domain.errors import LogError
 from services.domain.topics import TopicPartition
 
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
+_FIRST_VERSION: Final = 1
+"""Its frames had no headers."""
 _CHECKPOINT_PAGES: Final = 8192
 """32 MiB of WAL between checkpoints: each one syncs the database file, so they are kept rare."""
 
@@ -21,7 +23,8 @@ CREATE TABLE IF NOT EXISTS partitions (
     id INTEGER PRIMARY KEY, topic TEXT NOT NULL, number INTEGER NOT NULL, UNIQUE (topic, number)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS frames (
-    partition INTEGER NOT NULL, offset INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (partition, offset)
+    partition INTEGER NOT NULL, offset INTEGER NOT NULL, data BLOB NOT NULL, headers BLOB,
+    PRIMARY KEY (partition, offset)
 ) STRICT, WITHOUT ROWID;
 """
 
@@ -33,7 +36,17 @@ SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
        substr(?1, json_extract(value, '$[2]'), json_extract(value, '$[3]'))
 FROM json_each(?2)
 """
-_SELECT: Final = "SELECT offset, data FROM frames WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
+# For a commit with headers, which are behind the frame's data in the blob; few have any.
+_INSERT_WITH_HEADERS: Final = """
+INSERT INTO frames (partition, offset, data, headers)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+       substr(?1, json_extract(value, '$[2]'), json_extract(value, '$[3]')),
+       iif(json_extract(value, '$[4]') = 0, NULL,
+           substr(?1, json_extract(value, '$[2]') + json_extract(value, '$[3]'), json_extract(value, '$[4]')))
+FROM json_each(?2)
+"""
+_SELECT: Final = "SELECT offset, data, headers FROM frames WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
+_SELECT_OLD: Final = "SELECT offset, data, NULL FROM frames WHERE partition = ? AND offset >= ? ORDER BY offset LIMIT ?"
 # Two queries in one: SQLite finds a min or a max at once when it is asked for alone, else it walks the whole partition.
 _BOUNDS: Final = """
 SELECT (SELECT min(offset) FROM frames WHERE partition = ?1), (SELECT max(offset) FROM frames WHERE partition = ?1)
@@ -51,6 +64,7 @@ class NewFrame(NamedTuple):
     partition: TopicPartition
     offset: int
     data: bytes
+    headers: Headers = ()
 
 
 class FrameTable:
@@ -67,6 +81,8 @@ class FrameTable:
         self._files = [path, path.with_name(f"{path.name}-wal")]
         self._identities = [] if read_only else self._identify()
         self._ids: dict[TopicPartition, int] = {}
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        self._select = _SELECT_OLD if version == _FIRST_VERSION else _SELECT
 
     def bounds(self) -> dict[TopicPartition, Bounds]:
         """Of every partition that was ever written."""
@@ -80,12 +96,16 @@ class FrameTable:
         Raises OSError or LogError when the files are no longer there: SQLite would go on writing to what nobody can
         open any more.
         """
-        meta, at = [], 1
-        for partition, offset, data in frames:
-            meta.append((self._ids.get(partition) or self._make_id(partition), offset, at, len(data)))
-            at += len(data)
-        blob = b"".join([frame.data for frame in frames])
-        self._connection.execute(_INSERT, (blob, msgspec.json.encode(meta).decode()))
+        meta, parts, at = [], list[bytes](), 1
+        statement = _INSERT
+        for partition, offset, data, headers in frames:
+            encoded = b""
+            if headers:
+                encoded, statement = msgspec.msgpack.encode(headers), _INSERT_WITH_HEADERS
+            meta.append((self._ids.get(partition) or self._make_id(partition), offset, at, len(data), len(encoded)))
+            at += len(data) + len(encoded)
+            parts += (data, encoded)
+        self._connection.execute(statement, (b"".join(parts), msgspec.json.encode(meta).decode()))
         if self._identify() != self._identities:
             raise LogError(f"somebody put other files in the place of {self._files[0]}")
 
@@ -93,8 +113,8 @@ class FrameTable:
         partition_id = self._find_id(partition)
         if partition_id is None:
             return []
-        rows = self._connection.execute(_SELECT, (partition_id, offset, max_frames))
-        return [StoredFrame(row_offset, data) for row_offset, data in rows]
+        rows = self._connection.execute(self._select, (partition_id, offset, max_frames))
+        return [StoredFrame(row_offset, data, _headers(encoded)) for row_offset, data, encoded in rows]
 
     def bounds_of(self, partition: TopicPartition) -> Bounds:
         partition_id = self._find_id(partition)
@@ -129,18 +149,24 @@ class FrameTable:
         return found
 
 
+def _headers(encoded: bytes | None) -> Headers:
+    return () if encoded is None else msgspec.msgpack.decode(encoded, type=Headers)
+
+
 def open_connection(path: Path, *, read_only: bool) -> sqlite3.Connection:
     """A connection whose commits are durable when they return; the tables are made when missing."""
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10.0)
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version not in (0, _SCHEMA_VERSION) or (read_only and version == 0):
+        if not 0 <= version <= _SCHEMA_VERSION or (read_only and version == 0):
             raise LogError(f"log {path} has version {version}; this program knows {_SCHEMA_VERSION}")
         if not read_only:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+            if version == _FIRST_VERSION:
+                connection.execute("ALTER TABLE frames ADD COLUMN headers BLOB")
             connection.executescript(_SCHEMA)
             connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
     except BaseException:

@@ -58,4 +58,8 @@ class LogTail:
 
 
 def _size(frames: Iterable[StoredFrame]) -> int:
-    return sum(len(frame.data) + _FRAME_OVERHEAD_BYTES for frame in frames)
+    return sum(len(frame.data) + _FRAME_OVERHEAD_BYTES + _size_of_headers(frame) for frame in frames)
+
+
+def _size_of_headers(frame: StoredFrame) -> int:
+    return sum([_FRAME_OVERHEAD_BYTES + len(value) for _, value in frame.headers]) if frame.headers else 0

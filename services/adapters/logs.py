@@ -7,20 +7,24 @@ are dropped and counted (a `log_lines_dropped` line says how many), others much 
 Lines go to stdout, or to LOG_DIR/<service>.log.YYYY-MM-DD, by the UTC day of the line.
 """
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from services.adapters.frame_traces import trace_id_of
+from services.adapters.log_levels import LogLevels
+from services.adapters.log_libraries import capturing
 from services.adapters.log_lines import Entry, encode_head, encode_lines
 from services.adapters.log_sinks import FolderSink, Sink, StdoutSink
+from services.adapters.tracing_port import CURRENT_CAUSES, CURRENT_REQUEST
 
 T = TypeVar("T")
 
-LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_LIMITS: Final = {"debug": 1.0, "info": 2.0, "warning": 4.0, "error": float("inf")}
+"""Of how many full queues a line of this level is dropped."""
 DEFAULT_QUEUE_LINES: Final = 100_000
 COLLECT_SECONDS: Final = 0.02
 """The thread lets lines collect, so that a busy loop is not interrupted for each."""
@@ -29,11 +33,12 @@ COLLECT_SECONDS: Final = 0.02
 class Logs:
     """The queue and the thread behind it. Close it to have everything written.
 
-    folder: None for stdout. level: lines below it are not even queued. queue_lines: see the module.
+    folder: None for stdout. level: lines below it are not even queued; `levels` changes it. queue_lines: see the
+    module.
     """
 
     def __init__(self, folder: Path | None = None, level: str = "info", queue_lines: int = DEFAULT_QUEUE_LINES) -> None:
-        self._level = LEVELS[level]
+        self.levels = LogLevels(level)
         self._queue_lines = queue_lines
         self._queue: list[Entry] = []
         self._queued = 0
@@ -46,16 +51,14 @@ class Logs:
         self._done = threading.Condition(self._lock)
         self._sink: Sink = StdoutSink() if folder is None else FolderSink(folder)
         self._own = ServiceLog(self, "logs", None)
+        self.levels.listeners.append(self._say_levels)
         self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
         self._thread.start()
 
     def service(self, name: str, shard: int | None = None) -> "ServiceLog":
         """The log of one service, whose lines all carry its name and shard."""
+        self.levels.add_service(name)
         return ServiceLog(self, name, shard)
-
-    def enabled(self, level: str) -> bool:
-        """Whether lines of this level are written."""
-        return LEVELS[level] >= self._level
 
     def put(self, entry: Entry, lines: int, limit: float) -> None:
         """Queue an entry of `lines` lines, or count it as dropped when more than `limit` queues are full."""
@@ -83,22 +86,19 @@ class Logs:
 
     def close(self) -> None:
         """Write what is queued and stop the thread. Later lines are dropped."""
+        self.levels.close()
         with self._lock:
             self._closed = True
             self._work.notify()
         self._thread.join(timeout=30.0)
 
-    @contextmanager
-    def capturing_stdlib(self, service: "ServiceLog") -> Iterator[None]:
+    def capturing_stdlib(self, service: "ServiceLog") -> AbstractContextManager[None]:
         """While it lasts, what libraries say through `logging` (uvicorn, asyncio) is written by `service` too."""
-        handler = _Bridge(service)
-        root = logging.getLogger()
-        before, level = root.handlers, root.level
-        root.handlers, root.level = [handler], self._level
-        try:
-            yield
-        finally:
-            root.handlers, root.level = before, level
+        return capturing(service.say, self.levels)
+
+    def _say_levels(self) -> None:
+        levels = [f"{level.logger or 'everything'} {level.level}" for level in self.levels.listed()]
+        self._own.say("info", "log_levels_changed", levels=levels)
 
     def _run(self) -> None:
         while True:
@@ -151,22 +151,30 @@ class ServiceLog:
 
     def debug(self, event: str, **fields: Any) -> None:
         """Dropped first when the queue is full."""
-        if self._logs.enabled("debug"):
-            self._logs.put(self.entry("debug", event, fields), 1, 1.0)
+        if self.enabled("debug"):
+            self.say("debug", event, **fields)
 
     def info(self, event: str, **fields: Any) -> None:
         """Something that happens seldom: a start, a snapshot, a login refused."""
-        if self._logs.enabled("info"):
-            self._logs.put(self.entry("info", event, fields), 1, 2.0)
+        if self.enabled("info"):
+            self.say("info", event, **fields)
 
     def warning(self, event: str, **fields: Any) -> None:
         """Somebody should look at this one day."""
-        if self._logs.enabled("warning"):
-            self._logs.put(self.entry("warning", event, fields), 1, 4.0)
+        if self.enabled("warning"):
+            self.say("warning", event, **fields)
 
     def error(self, event: str, **fields: Any) -> None:
         """Somebody should look at this now. Never dropped."""
-        self._logs.put(self.entry("error", event, fields), 1, float("inf"))
+        self.say("error", event, **fields)
+
+    def say(self, level: str, event: str, /, **fields: Any) -> None:
+        """Whatever level is asked for: for who has decided already."""
+        self._logs.put(self.entry(level, event, fields), 1, _LIMITS[level])
+
+    def enabled(self, level: str) -> bool:
+        """Whether lines of this level are written."""
+        return self._logs.levels.enabled(level, self._service)
 
     def records(
         self, event: str, items: Sequence[T], to_fields: Callable[[T], Mapping[str, Any]], level: str = "info"
@@ -176,33 +184,25 @@ class ServiceLog:
         to_fields: item -> flat fields; called later, in another thread, so neither it nor the items may change. An
         `event` among them names the line. Dropped first when the queue is full.
         """
-        if items and self._logs.enabled(level):
+        if items and self.enabled(level):
+            if (causes := CURRENT_CAUSES.get()) is not None:
+                to_fields = _with_trace_id(to_fields, causes)
             self._logs.put(self.entry(level, event, {})._replace(items=items, to_fields=to_fields), len(items), 1.0)
 
     def entry(self, level: str, event: str, fields: Mapping[str, Any]) -> Entry:
+        request = CURRENT_REQUEST.get()
+        if request is not None and not request.is_over:
+            fields = {**fields, "trace_id": trace_id_of(request.traceparent)}
         return Entry(time.time_ns(), level, self._service, self._head, event, fields)
 
 
-class _Bridge(logging.Handler):
-    """What libraries say through `logging`, as our lines."""
+def _with_trace_id(
+    to_fields: Callable[[T], Mapping[str, Any]], causes: Callable[[T], str]
+) -> Callable[[T], Mapping[str, Any]]:
+    """The same fields, and the trace of what caused the item when there is one."""
 
-    def __init__(self, service: ServiceLog) -> None:
-        super().__init__()
-        self._service = service
+    def fields(item: T) -> Mapping[str, Any]:
+        cause = causes(item)
+        return {**to_fields(item), "trace_id": trace_id_of(cause)} if cause else to_fields(item)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            message = record.getMessage()
-        except Exception:
-            message = str(record.msg)
-        fields: dict[str, Any] = {"logger": record.name, "message": message}
-        if record.exc_info and record.exc_info[0] is not None:
-            fields["exception"] = logging.Formatter().formatException(record.exc_info)
-        if record.levelno >= logging.ERROR:
-            self._service.error("library", **fields)
-        elif record.levelno >= logging.WARNING:
-            self._service.warning("library", **fields)
-        elif record.levelno >= logging.INFO:
-            self._service.info("library", **fields)
-        else:
-            self._service.debug("library", **fields)
+    return fields

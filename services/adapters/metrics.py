@@ -1,41 +1,74 @@
 """Prometheus metrics of one exchange process, all named exchange_*. No user id or order id in a label.
 
 Each instance has a registry of its own, so that a process (a test) may hold several exchanges. Most numbers exist
-already where the work is done; they are watched: looked up when somebody scrapes, at no cost until then.
+already where the work is done; they are watched: looked up when somebody scrapes, at no cost until then. What must be
+counted is counted in plain numbers, by the event loop's thread alone, and made into text by the scrape.
 """
 
-from collections import Counter as Counting
+import platform
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final, Literal, NamedTuple
+from itertools import accumulate
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
-from services.domain.core import Output
-from services.domain.messages import (
-    CommandRejected,
-    Frame,
-    OrderRejected,
-    TradeSettled,
-    TransferRejected,
-)
+from services.adapters.metrics_catalogue import BUILD_INFO, COMPONENT_READY, PREFIX, Family
 
-PREFIX: Final = "exchange_"
-FRAME_BUCKETS: Final = (1, 3, 10, 30, 100, 300, 1_000, 3_000)
-
-Kind = Literal["gauge", "counter"]
+Labels = tuple[str, ...]
+"""The values of a metric's labels."""
+Samples = Iterable[tuple[Labels, float]]
+"""The labels and the number of each thing that has one."""
 
 
-Samples = Iterable[tuple[tuple[str, ...], float]]
-"""The values of a metric's labels, and the number, of each thing that has one."""
+class Tally:
+    """A counter: a number for each combination of labels that was seen."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self) -> None:
+        self.counts: dict[Labels, float] = {}
+
+    def add(self, labels: Labels, number: float = 1) -> None:
+        counts = self.counts
+        counts[labels] = counts.get(labels, 0) + number
+
+    def samples(self) -> Samples:
+        return list(self.counts.items())
 
 
-class _Watched(NamedTuple):
-    kind: Kind
-    documentation: str
-    label_names: tuple[str, ...]
-    samples: list[Callable[[], Samples]]
+class Distribution:
+    """A histogram: how many values came up to each bound, and their sum."""
+
+    __slots__ = ("_bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count a value that came so often."""
+        self.counts[bisect_left(self._bounds, value)] += times
+        self.total += value * times
+
+
+class Distributions:
+    """A histogram for each combination of labels that was asked for."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        assert bounds
+        self.bounds = bounds
+        self.all: dict[Labels, Distribution] = {}
+
+    def of(self, *labels: str) -> Distribution:
+        """The one with these labels; keep it where it is used often."""
+        found = self.all.get(labels)
+        if found is None:
+            found = self.all[labels] = Distribution(self.bounds)
+        return found
 
 
 class Metrics:
@@ -43,102 +76,68 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         self.registry = CollectorRegistry()
-        self._watched: dict[str, _Watched] = {}
-        self.registry.register(_WatchCollector(self._watched))
-        build = Gauge(f"{PREFIX}build_info", "Which program this is.", ["version"], registry=self.registry)
-        build.labels(version).set(1)
-        self._records = Counter(
-            f"{PREFIX}records",
-            "Records that a core has applied (direction in) or said (direction out), by type.",
-            ["service", "shard", "direction", "type"],
-            registry=self.registry,
-        )
-        self._frames = Histogram(
-            f"{PREFIX}frame_records",
-            "Records in one input frame of a core.",
-            ["service", "shard"],
-            buckets=FRAME_BUCKETS,
-            registry=self.registry,
-        )
-        self._rejected = Counter(
-            f"{PREFIX}rejected", "Commands that ubscore refused, by code.", ["code"], registry=self.registry
-        )
-        self._trades = Counter(f"{PREFIX}trades", "Trades settled by ubscore.", ["symbol"], registry=self.registry)
-        self._volume = Counter(
-            f"{PREFIX}traded_base_units",
-            "Volume of settled trades, in smallest units of the base asset.",
-            ["symbol"],
-            registry=self.registry,
-        )
+        self._shown = _Shown()
+        self.registry.register(self._shown)
+        ProcessCollector(registry=self.registry)
+        self.watch(BUILD_INFO, lambda: 1, version=version, python=platform.python_version())
 
-    def watch(
-        self, name: str, documentation: str, value: Callable[[], float], kind: Kind = "gauge", **labels: str
-    ) -> None:
-        """Show what `value` returns at each scrape as exchange_<name>{labels}.
-
-        A name always has the same label names. kind: counter when it only ever rises.
-        """
+    def watch(self, family: Family, value: Callable[[], float], **labels: str) -> None:
+        """Show what `value` returns at each scrape, with these labels."""
+        assert tuple(labels) == family.labels, f"{family.name} has the labels {family.labels}"
         values = tuple(labels.values())
-        self.watch_all(name, documentation, tuple(labels), lambda: [(values, value())], kind)
+        self.watch_all(family, lambda: [(values, value())])
 
-    def watch_all(
-        self,
-        name: str,
-        documentation: str,
-        label_names: tuple[str, ...],
-        samples: Callable[[], Samples],
-        kind: Kind = "gauge",
-    ) -> None:
+    def watch_all(self, family: Family, samples: Callable[[], Samples]) -> None:
         """As `watch`, of things that come and go: `samples` tells at each scrape which there are."""
-        family = self._watched.setdefault(name, _Watched(kind, documentation, label_names, []))
-        assert family.label_names == label_names, f"{name} has the labels {family.label_names}"
-        family.samples.append(samples)
+        assert family.kind != "histogram"
+        self._shown.samples.setdefault(family, []).append(samples)
 
-    def applied(self, service: str, shard: int) -> Callable[[Frame[Any], int, list[Output]], None]:
-        """What to call for every frame that a core has applied (CoreShell.on_applied)."""
-        labels = (service, str(shard))
-        size = self._frames.labels(*labels)
-        records = self._records
+    def watch_components(self, states: Callable[[], Iterable[tuple[str, bool]]]) -> None:
+        """Show which parts of this process are running."""
+        self.watch_all(COMPONENT_READY, lambda: [((name,), ready) for name, ready in states()])
 
-        def count(frame: Frame[Any], offset: int, outputs: list[Output]) -> None:
-            size.observe(len(frame.records))
-            for kind, number in Counting(map(type, frame.records)).items():
-                records.labels(*labels, "in", kind.__name__).inc(number)
-            for output in outputs:
-                for kind, number in Counting(map(type, output.records)).items():
-                    records.labels(*labels, "out", kind.__name__).inc(number)
-                self._count_outcomes(output.records)
+    def tally(self, family: Family) -> Tally:
+        """The counter of this name."""
+        assert family.kind == "counter"
+        tally = self._shown.tallies.get(family)
+        if tally is None:
+            tally = self._shown.tallies[family] = Tally()
+            self.watch_all(family, tally.samples)
+        return tally
 
-        return count
+    def distributions(self, family: Family) -> Distributions:
+        """The histograms of this name."""
+        return self._shown.distributions.setdefault(family, Distributions(family.buckets))
 
-    def _count_outcomes(self, records: list[Any]) -> None:
-        codes: Counting[str] = Counting()
-        trades: Counting[str] = Counting()
-        volume: Counting[str] = Counting()
-        for record in records:
-            if type(record) is TradeSettled:
-                trades[record.symbol] += 1
-                volume[record.symbol] += record.base_amount
-            elif type(record) in (OrderRejected, CommandRejected, TransferRejected):
-                codes[record.code.name] += 1
-        for code, number in codes.items():
-            self._rejected.labels(code).inc(number)
-        for symbol, number in trades.items():
-            self._trades.labels(symbol).inc(number)
-            self._volume.labels(symbol).inc(volume[symbol])
+    def distribution(self, family: Family, *labels: str) -> Distribution:
+        """The histogram with these labels."""
+        assert len(labels) == len(family.labels), f"{family.name} has the labels {family.labels}"
+        return self.distributions(family).of(*labels)
 
 
-class _WatchCollector(Collector):
-    """Asks the watched values when a scrape comes."""
+class _Shown(Collector):
+    """What a scrape gets."""
 
-    def __init__(self, watched: dict[str, _Watched]) -> None:
-        self._watched = watched
+    def __init__(self) -> None:
+        self.samples: dict[Family, list[Callable[[], Samples]]] = {}
+        self.tallies: dict[Family, Tally] = {}
+        self.distributions: dict[Family, Distributions] = {}
 
     def collect(self) -> Iterator[Metric]:
-        for name, family in self._watched.items():
+        for family, sources in self.samples.items():
             make = GaugeMetricFamily if family.kind == "gauge" else CounterMetricFamily
-            metric = make(PREFIX + name, family.documentation, labels=family.label_names)
-            for samples in family.samples:
+            metric = make(PREFIX + family.name, family.documentation, labels=family.labels)
+            for samples in sources:
                 for labels, value in samples():
                     metric.add_metric(labels, value)
             yield metric
+        for family, distributions in self.distributions.items():
+            yield _histogram(family, distributions)
+
+
+def _histogram(family: Family, distributions: Distributions) -> Metric:
+    metric = HistogramMetricFamily(PREFIX + family.name, family.documentation, labels=family.labels)
+    bounds = [*map(floatToGoString, distributions.bounds), "+Inf"]
+    for labels, one in list(distributions.all.items()):
+        metric.add_metric(labels, list(zip(bounds, accumulate(one.counts), strict=True)), one.total)
+    return metric

@@ -22,19 +22,24 @@ from services.domain.rows import (
 )
 from services.domain.topics import TopicPartition
 
+Headers = tuple[tuple[str, bytes], ...]
+"""What travels beside a frame and is not part of what it says: nothing that is decided may depend on it."""
+
 
 class StoredFrame(NamedTuple):
-    """A frame at its place on the log."""
+    """A frame at its place on the log. headers: as they were given to `append`, or none."""
 
     offset: int
     data: bytes
+    headers: Headers = ()
 
 
 class Append(NamedTuple):
-    """A frame to be written."""
+    """A frame to be written. headers: at most a few kilobytes."""
 
     partition: TopicPartition
     data: bytes
+    headers: Headers = ()
 
 
 class Log(Protocol):

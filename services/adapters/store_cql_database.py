@@ -8,6 +8,7 @@ from typing import Final
 from services.adapters.cql_session import CqlSession
 from services.adapters.cql_settings import CqlSettings
 from services.adapters.schema_cql import migration_status, migrations
+from services.adapters.store_calls import CallWatch
 from services.domain.errors import StoreError, StoreUnavailable
 
 VIEW: Final = "user_balances_by_user"
@@ -17,9 +18,14 @@ _BASE: Final = "balance_ledger"
 
 
 class CqlDatabase:
-    """A keyspace of a database that speaks CQL. A constructor cannot wait, so the first call connects."""
+    """A keyspace of a database that speaks CQL. A constructor cannot wait, so the first call connects.
+
+    on_call: told of the calls of its ports. on_request: told of each request to the database.
+    """
 
     def __init__(self, settings: CqlSettings) -> None:
+        self.on_call: CallWatch | None = None
+        self.on_request: CallWatch | None = None
         self._settings = settings
         self._session: CqlSession | None = None
         self._opening: asyncio.Task[CqlSession] | None = None
@@ -76,6 +82,7 @@ class CqlDatabase:
         lost, error = self._session, opening.exception()
         if error is None:
             found = opening.result()
+            found.on_request = self.on_request
             if lost is not None:
                 # It may be back meanwhile, with requests under way.
                 found, lost = (found, lost) if lost.nobody_for_s else (lost, found)

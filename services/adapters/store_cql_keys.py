@@ -5,6 +5,7 @@ from typing import Final
 
 from services.adapters.cql_batches import batches
 from services.adapters.cql_writes import key_writes
+from services.adapters.store_calls import timed
 from services.adapters.store_cql_database import CqlDatabase
 from services.adapters.store_cql_rows import KEYS
 from services.domain.rows import ApiKeyRow
@@ -16,14 +17,17 @@ _NAMES: Final = "SELECT api_key FROM api_keys_by_user WHERE user_id = ?"
 class CqlKeys(CqlDatabase):
     """`ports.KeyStore` on CQL."""
 
+    @timed
     async def put_key(self, row: ApiKeyRow) -> None:
         session = await self._connected()
         await session.write(batches(key_writes(row), session.settings.max_batch_bytes))
 
+    @timed
     async def get_key(self, api_key: str) -> ApiKeyRow | None:
         rows = await (await self._connected()).query(_KEY, api_key)
         return KEYS.make(rows[0]) if rows else None
 
+    @timed
     async def keys_of(self, user_id: int) -> list[ApiKeyRow]:
         names = await (await self._connected()).query(_NAMES, user_id)
         found = [await self.get_key(name) for (name,) in names]

@@ -8,6 +8,7 @@ from services.adapters.cql_batches import batches
 from services.adapters.cql_session import CqlSession
 from services.adapters.cql_writes import Write, history_phases, settlement_phases
 from services.adapters.ports import HistoryBatch, SettlementBatch
+from services.adapters.store_calls import timed
 from services.adapters.store_cql_database import CqlDatabase
 from services.adapters.store_cql_rows import BALANCES, LEDGER, PROGRESS, STATISTICS
 from services.domain.rows import BalanceRow, LedgerRow, ProgressRow, StatisticsRow
@@ -30,28 +31,34 @@ _LATEST: Final = f"{LEDGER.select} WHERE user_id = ? AND asset_id = ? AND bucket
 class CqlProjections(CqlDatabase):
     """`ports.ProjectionStore` on CQL."""
 
+    @timed
     async def progress(self, reader: str, partition: TopicPartition) -> ProgressRow | None:
         rows = await (await self._connected()).query(_PROGRESS, reader, *partition)
         return PROGRESS.make(rows[0]) if rows else None
 
+    @timed
     async def balances(self, keys: Sequence[BalanceKey]) -> dict[BalanceKey, BalanceRow]:
         rows = [BALANCES.make(values) for values in await self._of_users(_BALANCES, [user_id for user_id, _ in keys])]
         found = {(row.user_id, row.asset_id): row for row in rows}
         return {key: found[key] for key in keys if key in found}
 
+    @timed
     async def latest_ledger(self, keys: Sequence[BalanceKey]) -> dict[BalanceKey, LedgerRow]:
         session = await self._connected()
         found = await _together([_latest(session, *key) for key in keys])
         return {key: row for key, row in zip(keys, found, strict=True) if row is not None}
 
+    @timed
     async def statistics(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], StatisticsRow]:
         found = await self._of_users(_STATISTICS, [user_id for user_id, _ in keys])
         rows = {(row.user_id, row.shard): row for row in map(STATISTICS.make, found)}
         return {key: rows[key] for key in keys if key in rows}
 
+    @timed
     async def write_settlement(self, batch: SettlementBatch) -> None:
         await self._write(settlement_phases(batch))
 
+    @timed
     async def write_history(self, batch: HistoryBatch) -> None:
         await self._write(history_phases(batch))
 

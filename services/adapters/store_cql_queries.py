@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar
 
 from services.adapters.cql_session import PAGE, CqlSession, Rows
 from services.adapters.cql_tables import LEDGER_BUCKET_SHIFT, ORDER_BUCKET_SHIFT, TRADE_BUCKET_SHIFT, month_of
+from services.adapters.store_calls import timed
 from services.adapters.store_cql_database import CqlDatabase
 from services.adapters.store_cql_rows import ACTIVE, LEDGER, ORDERS, STATISTICS, TRADES, TRADES_BY_USER, RowType
 from services.domain.rows import LedgerRow, OrderRow, SettledTradeRow, StatisticsRow, total_statistics
@@ -51,6 +52,7 @@ _OF_SYMBOL: Final = " AND symbol = ? LIMIT ? ALLOW FILTERING"
 class CqlQueries(CqlDatabase):
     """`ports.QueryStore` on CQL."""
 
+    @timed
     async def ledger(
         self, user_id: int, asset: str | None, limit: int, before: tuple[str, int] | None
     ) -> list[LedgerRow]:
@@ -58,6 +60,7 @@ class CqlQueries(CqlDatabase):
             partitions = _ledger_partitions(session, user_id, asset, limit, before)
             return await _walk(session, LEDGER, partitions, limit)
 
+    @timed
     async def order(self, user_id: int, order_id: int) -> OrderRow | None:
         async with self._querying() as session:
             places = await session.query(_PLACE, order_id >> ORDER_BUCKET_SHIFT, order_id)
@@ -65,11 +68,13 @@ class CqlQueries(CqlDatabase):
                 return None
             return await _order_at(session, user_id, places[0][1], order_id)
 
+    @timed
     async def active_orders(self, user_id: int, symbol: str | None) -> list[OrderRow]:
         async with self._querying() as session:
             rows = [ACTIVE.make(values) for values in await session.query(_ACTIVE, user_id)]
         return [row for row in rows if symbol is None or row.symbol == symbol]
 
+    @timed
     async def order_history(
         self,
         user_id: int,
@@ -85,6 +90,7 @@ class CqlQueries(CqlDatabase):
             partitions = _order_partitions(session, user_id, symbol, span, limit)
             return await _walk(session, ORDERS, partitions, limit)
 
+    @timed
     async def order_by_cid(self, user_id: int, cid: str) -> OrderRow | None:
         async with self._querying() as session:
             for (month,) in await session.query(_ORDER_MONTHS, user_id, -_LAST_MONTH, _LAST_MONTH):
@@ -92,11 +98,13 @@ class CqlQueries(CqlDatabase):
                     return await _order_at(session, user_id, created_ms, order_id)
         return None
 
+    @timed
     async def order_statistics(self, user_id: int) -> StatisticsRow:
         async with self._querying() as session:
             rows = [STATISTICS.make(values) for values in await session.query(_STATISTICS, user_id)]
         return total_statistics(user_id, rows)
 
+    @timed
     async def trades_by_user(
         self, user_id: int, symbol: str | None, limit: int, before: tuple[int, str, int] | None
     ) -> list[SettledTradeRow]:
@@ -104,6 +112,7 @@ class CqlQueries(CqlDatabase):
             partitions = _trade_partitions(session, user_id, symbol, limit, before)
             return await _walk(session, TRADES_BY_USER, partitions, limit)
 
+    @timed
     async def trades_by_symbol(self, symbol: str, limit: int, before: int | None) -> list[SettledTradeRow]:
         async with self._querying() as session:
             partitions = _symbol_partitions(session, symbol, limit, before)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import quote
 
+from services.adapters.store_calls import CallWatch
 from services.adapters.store_sqlite_schema import check_schema, create_schema
 from services.domain.errors import StoreError, StoreUnavailable
 
@@ -44,11 +45,13 @@ class SqliteDatabase:
     """A database file behind an async door: `_write` on its one writer thread, `_read` on any reader thread, and
     `_look_up` on one that no query ever uses.
 
-    read_only: no writer; every read sees the store as it was when it was opened, while another process writes on.
+    on_call: told of the calls of its ports. read_only: no writer; every read sees the store as it was when it was
+    opened, while another process writes on.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         """Raises StoreError when the file is no store, or missing and `read_only`; StoreUnavailable when locked."""
+        self.on_call: CallWatch | None = None
         self._path = path
         self._read_only = read_only
         self._own = threading.local()

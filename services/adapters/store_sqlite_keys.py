@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.adapters.store_calls import timed
 from services.adapters.store_sqlite_database import SqliteDatabase
 from services.domain.rows import ApiKeyRow
 
@@ -15,16 +16,19 @@ _COLUMNS: Final = "api_key, user_id, secret_encrypted, scopes, created_ms, revok
 class SqliteKeys(SqliteDatabase):
     """`ports.KeyStore` on SQLite."""
 
+    @timed
     async def put_key(self, row: ApiKeyRow) -> None:
         scopes = msgspec.json.encode(row.scopes).decode()
         values = (row.api_key, row.user_id, row.secret_encrypted, scopes, row.created_ms, row.revoked)
         text = f"INSERT OR REPLACE INTO api_keys ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 - ours
         await self._write(lambda connection: connection.execute(text, values))
 
+    @timed
     async def get_key(self, api_key: str) -> ApiKeyRow | None:
         rows = await self._keys("api_key = ?", api_key)
         return rows[0] if rows else None
 
+    @timed
     async def keys_of(self, user_id: int) -> list[ApiKeyRow]:
         return await self._keys("user_id = ?", user_id)
 

@@ -6,6 +6,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from services.adapters.store_calls import timed
 from services.adapters.store_sqlite_database import SqliteDatabase
 from services.domain.rows import BalanceRow, LedgerRow, ProgressRow, StatisticsRow
 from services.domain.topics import TopicPartition
@@ -47,15 +48,19 @@ _STATISTICS: Final = _LookUp[tuple[int, int], StatisticsRow]("order_statistics",
 class SqliteLookUps(SqliteDatabase):
     """The reading half of `ports.ProjectionStore` on SQLite."""
 
+    @timed
     async def progress(self, reader: str, partition: TopicPartition) -> ProgressRow | None:
         return await self._look_up(lambda connection: read_progress(connection, reader, partition))
 
+    @timed
     async def balances(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], BalanceRow]:
         return await self._look_up(lambda connection: _BALANCES.run(connection, keys))
 
+    @timed
     async def latest_ledger(self, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], LedgerRow]:
         return await self._look_up(lambda connection: _LATEST_LEDGER.run(connection, keys))
 
+    @timed
     async def statistics(self, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], StatisticsRow]:
         return await self._look_up(lambda connection: _STATISTICS.run(connection, keys))
 

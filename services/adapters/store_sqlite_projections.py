@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from services.adapters.ports import HistoryBatch, SettlementBatch
+from services.adapters.store_calls import timed
 from services.adapters.store_sqlite_lookups import SqliteLookUps, read_progress
 from services.domain.rows import (
     BalanceRow,
@@ -113,9 +114,11 @@ _STATISTICS = _Upsert(
 class SqliteProjections(SqliteLookUps):
     """`ports.ProjectionStore` on SQLite: a batch is one transaction."""
 
+    @timed
     async def write_settlement(self, batch: SettlementBatch) -> None:
         await self._write(lambda connection: _write_settlement(connection, batch))
 
+    @timed
     async def write_history(self, batch: HistoryBatch) -> None:
         await self._write(lambda connection: _write_history(connection, batch))
 

@@ -10,6 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from services.adapters.store_calls import timed
 from services.adapters.store_sqlite_database import SqliteDatabase
 from services.domain.rejects import Reject
 from services.domain.rows import (
@@ -71,6 +72,7 @@ _STATISTICS = _Table("order_statistics", StatisticsRow, ("user_id", "shard"))
 class SqliteQueries(SqliteDatabase):
     """`ports.QueryStore` and `ports.AuditStore` on SQLite."""
 
+    @timed
     async def ledger(
         self, user_id: int, asset: str | None, limit: int, before: tuple[str, int] | None
     ) -> list[LedgerRow]:
@@ -83,15 +85,18 @@ class SqliteQueries(SqliteDatabase):
             parameters += (before[1],)
         return await self._select(_LEDGER, where, "asset_id DESC, seq DESC", (*parameters, limit))
 
+    @timed
     async def order(self, user_id: int, order_id: int) -> OrderRow | None:
         # The plus keeps SQLite from choosing the key, which would walk all orders of the user.
         rows = await self._select(_HISTORY, "order_id = ? AND +user_id = ?", "order_id", (order_id, user_id, 1))
         return rows[0] if rows else None
 
+    @timed
     async def active_orders(self, user_id: int, symbol: str | None) -> list[OrderRow]:
         where, parameters = _where(user_id=user_id, symbol=symbol)
         return await self._select(_ACTIVE, where, "order_id", (*parameters, EVERYTHING))
 
+    @timed
     async def order_history(
         self,
         user_id: int,
@@ -109,6 +114,7 @@ class SqliteQueries(SqliteDatabase):
             parameters += before
         return await self._select(_HISTORY, where, "created_ms DESC, order_id DESC", (*parameters, limit))
 
+    @timed
     async def order_by_cid(self, user_id: int, cid: str) -> OrderRow | None:
         # Named, because SQLite would rather walk all orders of the user in the order of the key.
         query = """SELECT * FROM order_history INDEXED BY order_history_by_cid
@@ -117,10 +123,12 @@ class SqliteQueries(SqliteDatabase):
         rows = await self._read(lambda connection: _HISTORY.select(connection, query, parameters))
         return rows[0] if rows else None
 
+    @timed
     async def order_statistics(self, user_id: int) -> StatisticsRow:
         rows = await self._select(_STATISTICS, "user_id = ?", "shard", (user_id, EVERYTHING))
         return total_statistics(user_id, rows)
 
+    @timed
     async def trades_by_user(
         self, user_id: int, symbol: str | None, limit: int, before: tuple[int, str, int] | None
     ) -> list[SettledTradeRow]:
@@ -137,6 +145,7 @@ class SqliteQueries(SqliteDatabase):
         one = (*parameters, user_id, limit)
         return await self._read(lambda connection: _TRADES.select(connection, f"{sides} {order}", (*one, *one, limit)))
 
+    @timed
     async def trades_by_symbol(self, symbol: str, limit: int, before: int | None) -> list[SettledTradeRow]:
         where, parameters = _where(symbol=symbol)
         if before is not None:

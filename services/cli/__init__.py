@@ -25,6 +25,7 @@ class ExchangeCommands(LazyGroup):
         LazyCommand("local", "services.cli.local", "local", "Run the whole exchange in this process."),
         LazyCommand("demo", "services.cli.demo", "demo", "Play a whole trading day against a running exchange."),
         LazyCommand("smoke", "services.cli.smoke", "smoke_command", "See whether a running exchange trades."),
+        LazyCommand("top", "services.cli.top", "top", "Show the figures of a running exchange, live."),
         LazyCommand("replay", "services.cli.replay", "replay", "Feed recorded NASDAQ order flow through it."),
         LazyCommand("verify", "services.cli.verify", "verify", "Recompute everything from the log, and compare."),
         LazyCommand("simulate", "services.cli.simulate", "simulate_command", "Try to break it, by seeds."),
@@ -39,6 +40,7 @@ class ExchangeCommands(LazyGroup):
         LazyCommand("schema", "services.cli.schema", "app", "Make the tables of the distributed form."),
         LazyCommand("backup", "services.cli.backup", "app", "Make, list, verify and restore backups."),
         LazyCommand("log", "services.cli.log", "app", "Look at the topics of the log."),
+        LazyCommand("log-level", "services.cli.log_level", "log_level", "Change what running processes log."),
         LazyCommand("journal", "services.cli.journal", "app", "Verify or repair the journals of the cores."),
     )
 

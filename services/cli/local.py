@@ -19,7 +19,6 @@ from services.cli.options import Config
 from services.cli.running import open_logs, signals
 from services.config import Settings, load_settings
 from services.domain.errors import ConfigError
-from services.runtime.credentials import read_credentials
 from services.runtime.layout import ADDRESS_FILE
 
 
@@ -55,7 +54,7 @@ def local(
     with (
         locked(data_dir),
         bound(settings.server.host, settings.server.port) as listener,
-        open_logs(folder, settings) as logs,
+        open_logs(folder, settings.log.level, "local") as logs,
     ):
         with logs.capturing_stdlib(logs.service("gateway")):
             failure = uvloop.run(_run(settings, data_dir, demo, logs, listener, console))
@@ -102,8 +101,10 @@ async def _serve(exchange: Any, listener: socket.socket, data_dir: Path, asked: 
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     failing = asyncio.create_task(exchange.wait_failed())
     stopping = asyncio.create_task(asked.wait())
+    # Whoever reads the address may call at once; until the server is there, they wait.
+    listener.listen()
     (data_dir / ADDRESS_FILE).write_text(base_url(listener))
-    show_banner(console, listener, read_credentials(data_dir))
+    show_banner(console, listener, data_dir)
     await asyncio.wait([serving, failing, stopping], return_when=asyncio.FIRST_COMPLETED)
     if stopping.done():
         console.print("Stopping: answering what was asked, then the last snapshots.")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from services.adapters.logs import Logs
 from services.cli.local_guards import bound
+from services.cli.running import open_logs
 from services.domain.errors import ConfigError
 
 
@@ -51,11 +51,10 @@ def operator(
     watched = [] if all_namespaces else namespace or os.environ.get("WATCH_NAMESPACES", "").replace(",", " ").split()
     options = Options(tuple(dict.fromkeys(watched)), "" if standalone else peering or "")
     folder = Path(os.environ["LOG_DIR"]) if os.environ.get("LOG_DIR") else None
-    with bound("0.0.0.0", metrics_port, "--metrics-port") as listener:  # noqa: S104  a pod's own address
-        logs = Logs(folder, log_level.value)
-        try:
-            lines = logs.service("operator")
-            with logs.capturing_stdlib(lines):
-                run(options, listener, lines)
-        finally:
-            logs.close()
+    with (
+        bound("0.0.0.0", metrics_port, "--metrics-port") as listener,  # noqa: S104  a pod's own address
+        open_logs(folder, log_level.value, "operator") as logs,
+    ):
+        lines = logs.service("operator")
+        with logs.capturing_stdlib(lines):
+            run(options, listener, lines)

@@ -1,6 +1,7 @@
 """The life of one process of the distributed form, from its start to its exit status."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -13,13 +14,16 @@ from typing import Any, Final
 import typer
 import uvloop
 
+from services.adapters import metrics_catalogue as catalogue
 from services.adapters.logs import Logs, ServiceLog
 from services.cli.local_banner import base_url
 from services.cli.local_guards import bound, describe
 from services.cli.running import open_logs, signals
 from services.config import Settings
-from services.domain.errors import ConfigError
+from services.domain.errors import ConfigError, ExchangeError, InvariantError
 
+HOLD_SECONDS: Final = 20.0
+"""How long a process whose state must not be is there to be looked at: longer than from one scrape to the next."""
 REPEAT_SECONDS: Final = 30.0
 _MESSAGES: Final = 100
 _INSISTENT: Final = (
@@ -33,20 +37,23 @@ _INSISTENT: Final = (
     "cassandra.connection",
 )
 """Each by its own name: a filter of a logger does not count for those below it."""
-_TALKATIVE: Final = ("aiokafka", "cassandra", "faust", "mode", "services.adapters.frames_faust_app")
 
 
 def live(service: str, member: int, settings: Settings, make: Callable[[Logs], Any]) -> None:
     """Make a process (see `runtime.distributed.process.Process`) and run it until a signal, or until it fails.
 
     Its health is answered from the beginning. Logs go to stdout, or to files when LOG_DIR is set. A failure ends in
-    one sentence on stderr and status 1.
+    one sentence on stderr and status 1. An InvariantError stops all work at once, and is shown for HOLD_SECONDS: a
+    process that only ended, and was started again to end again, would be gone whenever its numbers are asked for.
     """
     folder = Path(os.environ["LOG_DIR"]) if os.environ.get("LOG_DIR") else None
     internal = settings.internal
-    with bound(internal.host, internal.port, "--internal-port") as listener, open_logs(folder, settings) as logs:
+    with (
+        bound(internal.host, internal.port, "--internal-port") as listener,
+        open_logs(folder, settings.log.level, f"{service}-{member}") as logs,
+    ):
         lines = logs.service(service.replace("-", "_"), member)
-        _quieten_libraries(settings)
+        _quieten_libraries()
         with logs.capturing_stdlib(lines):
             failure = uvloop.run(_live(lambda: make(logs), listener, lines))
         if failure:
@@ -55,11 +62,7 @@ def live(service: str, member: int, settings: Settings, make: Callable[[Logs], A
             raise typer.Exit(1)
 
 
-def _quieten_libraries(settings: Settings) -> None:
-    """What they say about every connection and every step of a group is for whoever asked for everything."""
-    if settings.log.level != "debug":
-        for name in _TALKATIVE:
-            logging.getLogger(name).setLevel(logging.WARNING)
+def _quieten_libraries() -> None:
     for name in _INSISTENT:
         logging.getLogger(name).addFilter(_SeldomTheSame())
 
@@ -83,51 +86,71 @@ class _SeldomTheSame(logging.Filter):
 
 async def _live(make: Callable[[], Any], listener: socket.socket, lines: ServiceLog) -> str:
     """Returns the failure's sentence, empty when it was a signal."""
+    failed: Exception | None = None
     asked = signals()
     from services.adapters.internal_server import InternalServer
     from services.runtime.process import tune_process
 
     process = make()
+    process.metrics.watch(catalogue.INVARIANT_BROKEN, lambda: failed is not None and _is_invariant(failed))
     tune_process()
     server = InternalServer(process.health, process.metrics.registry, process.core_reads)
     await server.start(listener)
     lines.info("starting", internal=base_url(listener))
-    failure = ""
     try:
-        failure = await _until_told(process, asked, lines)
+        failed = await _until_told(process, asked, lines)
     except ConfigError:
         await process.stop()
         raise
     except Exception as error:
-        failure = describe(error)
+        failed = error
+    failure = "" if failed is None else describe(failed)
     lines.info("stopping")
     try:
         await process.stop()
     except Exception as error:
         failure = failure or f"while stopping: {describe(error)}"
+    if failed is not None and _is_invariant(failed):
+        await _hold(failure, asked, lines)
     await server.close()
     if not failure:
         lines.info("stopped")
     return failure
 
 
-async def _until_told(process: Any, asked: asyncio.Event, lines: ServiceLog) -> str:
-    """Start it, and return when it was told to stop, or with the sentence of what stopped it."""
+def _is_invariant(error: BaseException) -> bool:
+    """Whether it is, or holds, an InvariantError."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_invariant(one) for one in error.exceptions)
+    return isinstance(error, InvariantError)
+
+
+async def _hold(failure: str, asked: asyncio.Event, lines: ServiceLog) -> None:
+    """Answer on, without doing anything, for HOLD_SECONDS or until a signal."""
+    lines.error("held", reason=failure, seconds=HOLD_SECONDS)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(HOLD_SECONDS):
+            await asked.wait()
+
+
+async def _until_told(process: Any, asked: asyncio.Event, lines: ServiceLog) -> Exception | None:
+    """Start it, and return when it was told to stop, or with what stopped it."""
     starting, stopping = asyncio.create_task(process.start()), asyncio.create_task(asked.wait())
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
         await asyncio.wait([starting])
-        return ""
+        return None
     try:
         starting.result()
         lines.info("ready")
         failing = asyncio.create_task(process.wait_failed())
         await asyncio.wait([failing, stopping], return_when=asyncio.FIRST_COMPLETED)
         if failing.done():
-            return describe(failing.exception() or "it ended by itself")
+            error = failing.exception()
+            return error if isinstance(error, Exception) else ExchangeError("it ended by itself")
         failing.cancel()
         await asyncio.gather(failing, return_exceptions=True)
-        return ""
+        return None
     finally:
         stopping.cancel()

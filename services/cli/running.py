@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from services.adapters.log_control import LogControl
 from services.adapters.logs import Logs
-from services.config import Settings
 from services.domain.errors import ConfigError
 
 
@@ -27,13 +27,19 @@ def signals() -> asyncio.Event:
 
 
 @contextmanager
-def open_logs(folder: Path | None, settings: Settings) -> Iterator[Logs]:
-    """The JSON logs, in a folder, or on stdout when it is None. Everything is written at the end."""
+def open_logs(folder: Path | None, level: str, process: str) -> Iterator[Logs]:
+    """The JSON logs, in a folder, or on stdout when it is None. Everything is written at the end.
+
+    process: how it names itself to who changes its levels with `exchange log-level`.
+    """
     try:
-        logs = Logs(folder, settings.log.level)
+        logs = Logs(folder, level)
     except OSError as error:
         raise ConfigError(f"log folder {folder}: {error.strerror}") from error
+    control = LogControl(process, logs.levels)
+    control.start()
     try:
         yield logs
     finally:
+        control.close()
         logs.close()

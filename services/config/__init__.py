@@ -30,6 +30,7 @@ from services.config.settings import (
     ServerSettings,
     Settings,
     SymbolEntry,
+    TelemetrySettings,
     UbscoreSettings,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SymbolEntry",
+    "TelemetrySettings",
     "TlsSettings",
     "UbscoreSettings",
     "load_settings",

@@ -86,6 +86,13 @@ class MatcherSettings(msgspec.Struct, frozen=True, rename="camel"):
     """A standby speaks when it has waited that long for the active one to say something."""
 
 
+class ProjectionSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """Settlement, or order history: members that share the shards."""
+
+    addresses: list[Annotated[str, URL]] = []
+    """Of every member, for a gateway to ask how it is: http://settlement-0:3100."""
+
+
 class InternalSettings(msgspec.Struct, frozen=True, rename="camel"):
     """Where a process answers health checks, metrics and the reads of other processes. Not for the outside."""
 

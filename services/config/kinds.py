@@ -62,6 +62,13 @@ def _parse_secret(value: Any) -> Secret:
     return Secret(_parse_text(value))
 
 
+def _parse_share(value: Any) -> int:
+    micros = _parse_rate(value)
+    if micros > MICROS:
+        raise ValueError
+    return micros
+
+
 def _parse_url(value: Any) -> str:
     if not isinstance(value, str) or re.fullmatch(r"https?://[A-Za-z0-9.\-\[\]:_]+(:[0-9]{1,5})?/?", value) is None:
         raise ValueError
@@ -127,6 +134,8 @@ FLAG: Final = Kind("true or false", _parse_flag)
 DECIMAL: Final = Kind('a decimal text such as "0.01"', _parse_decimal)
 RATE: Final = Kind('a decimal text with at most 6 decimals such as "0.001"', _parse_rate)
 """A share, held in micros."""
+SHARE: Final = Kind('a decimal text from "0" to "1" with at most 6 decimals such as "0.01"', _parse_share)
+"""Held in micros."""
 DURATION: Final = Kind("a duration such as 500ms, 60s, 15m, 24h or 7d", _parse_duration)
 """Held in milliseconds."""
 PAUSE: Final = Kind("0s, or a duration such as 500ms or 15s", _parse_pause)

@@ -14,12 +14,14 @@ from services.config.distributed import (
     DatabaseSettings,
     InternalSettings,
     MatcherSettings,
+    ProjectionSettings,
 )
-from services.config.kinds import DECIMAL, DURATION, FLAG, PAUSE, RATE, SIZE, TEXT, choice, whole
+from services.config.kinds import DECIMAL, DURATION, FLAG, PAUSE, RATE, SHARE, SIZE, TEXT, URL, choice, whole
 from services.domain.instruments import MAX_SCALE, Asset, SymbolSettings, SymbolStatus
 from services.ubscore.policy import DEFAULT_POLICY
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+OtlpProtocol = Literal["grpc", "http"]
 FlushMode = Literal["batch", "interval"]
 
 
@@ -36,7 +38,21 @@ class LogSettings(msgspec.Struct, frozen=True, rename="camel"):
 
     level: Annotated[LogLevel, choice("debug", "info", "warning", "error")] = "info"
     events: Annotated[bool, FLAG] = True
-    """Whether every order and every balance change gets a line."""
+    """Whether every order and every balance change gets a line; else only at level debug."""
+
+
+class TelemetrySettings(msgspec.Struct, frozen=True, rename="camel"):
+    """Traces: where they go, and how many. Without an endpoint there are none."""
+
+    otlp_endpoint: Annotated[str, URL] = ""
+    """Of whatever takes OTLP, such as http://collector:4317 for gRPC, http://collector:4318 for HTTP."""
+    otlp_protocol: Annotated[OtlpProtocol, choice("grpc", "http")] = "grpc"
+    trace_sample_micros: Annotated[int, SHARE] = msgspec.field(name="traceSampleRatio", default=10_000)
+    """Of the requests whose sender has not decided. Failed and slow ones are told of in any case."""
+    slow_order_ms: Annotated[int, DURATION] = msgspec.field(name="slowOrder", default=250)
+    """From then on a request is slow."""
+    forced_per_second: Annotated[int, whole(0, 1_000_000)] = 10
+    """How many requests a gateway traces because their senders say so; of those beyond, the ratio decides."""
 
 
 class JournalSettings(msgspec.Struct, frozen=True, rename="camel"):
@@ -181,11 +197,14 @@ class Settings(msgspec.Struct, frozen=True, rename="camel"):
 
     server: ServerSettings = ServerSettings()
     log: LogSettings = LogSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     journal: JournalSettings = JournalSettings()
     gateway: GatewaySettings = GatewaySettings()
     auth: AuthSettings = AuthSettings()
     ubscore: UbscoreSettings = UbscoreSettings()
     matcher: MatcherSettings = MatcherSettings()
+    settlement: ProjectionSettings = ProjectionSettings()
+    order_history: ProjectionSettings = ProjectionSettings()
     broker: BrokerSettings = BrokerSettings()
     database: DatabaseSettings = DatabaseSettings()
     internal: InternalSettings = InternalSettings()

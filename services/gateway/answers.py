@@ -275,6 +275,20 @@ class CoresAnswer(msgspec.Struct):
     cores: list[CoreAnswer]
 
 
+class LogLevelAnswer(msgspec.Struct):
+    """The level of one logger; empty: of everything that has none of its own."""
+
+    logger: str
+    level: str
+    until_ms: Annotated[int | None, Meta(description="When it falls back by itself.")] = None
+
+
+class LogLevelsAnswer(msgspec.Struct):
+    """What one process logs."""
+
+    levels: list[LogLevelAnswer]
+
+
 _ENCODER = msgspec.json.Encoder()
 
 

@@ -21,6 +21,7 @@ from services.domain.errors import CoreUnavailable, LogError, StoreError
 from services.gateway.answers import answer
 from services.gateway.balances import BalanceCalls
 from services.gateway.calls import Call
+from services.gateway.console import console_routes
 from services.gateway.deps import EventLogger, GatewayConfig, GatewayDeps, Issuer, RateLimit
 from services.gateway.edge import Edge
 from services.gateway.errors import ApiError, Code, Overloaded
@@ -28,9 +29,12 @@ from services.gateway.gateway import Gateway
 from services.gateway.health import HealthCalls
 from services.gateway.instruments_admin import InstrumentAdminCalls
 from services.gateway.instruments_overview import InstrumentOverviewCalls
+from services.gateway.live import LiveFeed
 from services.gateway.login import LoginCalls
+from services.gateway.logs_admin import LogAdminCalls
 from services.gateway.market_data import MarketDataCalls
 from services.gateway.openapi import document
+from services.gateway.operations import OperationsCalls
 from services.gateway.order_finder import OrderFinder
 from services.gateway.order_queries import OrderQueries
 from services.gateway.orders import OrderCalls
@@ -54,12 +58,14 @@ def create_app(deps: GatewayDeps) -> FastAPI:
     for call in calls:
         # Plain routes: reading and documents are our own, so FastAPI's work for each request would be for nothing.
         app.router.routes.append(_CallRoute(call.path, call.endpoint, methods=[call.method]))
+    # Neither is a call of the API: a page for people, and what keeps it up to date.
+    app.router.routes.extend([*console_routes(), LiveFeed(gateway).route()])
     app.state.gateway = gateway
     described: dict[str, Any] = document(calls, TITLE, __version__)
     app.openapi = lambda: described  # type: ignore[method-assign]
     _answer_errors(app, gateway)
     _answer_http_errors(app, calls)
-    app.add_middleware(Edge, metrics=gateway.metrics)
+    app.add_middleware(Edge, metrics=gateway.metrics, tracing=deps.tracing)
     return app
 
 
@@ -85,6 +91,8 @@ def _calls(gateway: Gateway) -> list[Call]:
         InstrumentAdminCalls(gateway),
         InstrumentOverviewCalls(gateway),
         StateAdminCalls(gateway),
+        LogAdminCalls(gateway),
+        OperationsCalls(gateway),
         HealthCalls(gateway),
     )
     return [call for noun in nouns for call in noun.calls()]
@@ -95,6 +103,7 @@ def _answer_errors(app: FastAPI, gateway: Gateway) -> None:
 
     async def on_api_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, ApiError)
+        gateway.metrics.refused(error)
         response = answer(error.body, error.status)
         response.headers.update(error.headers or {})
         return response

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from services.adapters.ports import Clock
 from services.gateway.deps import GatewayConfig
@@ -80,20 +80,8 @@ class Authenticator:
         caller.require(scope)
         return caller
 
-    async def _identify(self, request: Request, params: dict[str, str], body: bytes) -> Caller:
-        headers = request.headers
-        authorization = headers.get("authorization")
-        if authorization is not None:
-            kind, _, token = authorization.partition(" ")
-            if kind.lower() != "bearer" or not token:
-                raise unauthorized("The Authorization header must be: Bearer <token>.")
-            return await self._bearer(token)
-        api_key = headers.get("x-mbx-apikey")
-        if api_key is not None:
-            return await self._signed(api_key, request, params, body)
-        raise unauthorized("Credentials are missing: send a bearer token, or sign the request.")
-
-    async def _bearer(self, token: str) -> Caller:
+    async def bearer(self, token: str) -> Caller:
+        """Who a token stands for now. Raises ApiError 401."""
         found = self._verified.get(token)
         if found is None:
             claims = self._tokens.verify(token)
@@ -106,6 +94,19 @@ class Authenticator:
         if claims.api_key and await self._keys.get(claims.api_key) is None:
             raise unauthorized("The token's key was revoked.")
         return caller
+
+    async def _identify(self, request: Request, params: dict[str, str], body: bytes) -> Caller:
+        headers = request.headers
+        authorization = headers.get("authorization")
+        if authorization is not None:
+            kind, _, token = authorization.partition(" ")
+            if kind.lower() != "bearer" or not token:
+                raise unauthorized("The Authorization header must be: Bearer <token>.")
+            return await self.bearer(token)
+        api_key = headers.get("x-mbx-apikey")
+        if api_key is not None:
+            return await self._signed(api_key, request, params, body)
+        raise unauthorized("Credentials are missing: send a bearer token, or sign the request.")
 
     async def _signed(self, api_key: str, request: Request, params: dict[str, str], body: bytes) -> Caller:
         key = await self._find(api_key)
@@ -124,6 +125,6 @@ class Authenticator:
         return key
 
 
-def client_address(request: Request) -> str:
-    """Where the request came from, as the server saw it."""
-    return request.client.host if request.client is not None else ""
+def client_address(connection: HTTPConnection) -> str:
+    """Where a request (or a WebSocket) came from, as the server saw it."""
+    return connection.client.host if connection.client is not None else ""

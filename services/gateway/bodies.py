@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from services.adapters.log_levels import MAX_FOR_MS
 from services.domain.instruments import MAX_FEE_MICROS, MAX_SCALE
 from services.domain.money import MAX_AMOUNT, MAX_DECIMAL_LENGTH, MICROS
 
@@ -155,6 +156,22 @@ class PolicyBody(_Strict):
     order_window_ms: Window
     transfer_window_ms: Window
     max_open_orders: Annotated[int, Meta(ge=1, le=1_000_000, description="Per user.")]
+
+
+class LogLevelBody(_Strict):
+    """A level for what is logged, as long as `for_ms`, else until the process ends. No level: that of the settings."""
+
+    level: Literal["debug", "info", "warning", "error"] | None = None
+    logger: Annotated[
+        str,
+        Meta(
+            max_length=100,
+            pattern=r"^[A-Za-z0-9_.-]*\Z",
+            description="Only of this service, or of this library's logger; empty: of everything.",
+            examples=["settlement"],
+        ),
+    ] = ""
+    for_ms: Annotated[int, Meta(ge=1, le=MAX_FOR_MS, description="Then it falls back by itself.")] | None = None
 
 
 class NoQuery(_Strict):

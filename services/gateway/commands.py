@@ -5,6 +5,7 @@ each command at once, and a busy one batches by itself.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
@@ -12,6 +13,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.adapters.ports import Append, Clock, Log
+from services.adapters.traced_frame import TracedFrame
+from services.adapters.tracing_port import CURRENT_REQUEST, RequestSpan, Tracing
 from services.domain.errors import LogError
 from services.domain.messages import encode_frame
 from services.domain.topics import BALANCE_OPERATIONS, TopicPartition
@@ -55,12 +58,18 @@ class _Pending(NamedTuple):
     durable: asyncio.Future[None] | None
     alone: bool
     """Whether no other account shard gets it too."""
+    request: RequestSpan | None
+    """On whose behalf it is written; None when nobody traces."""
+    since_ns: int
+    """When it was enqueued, for traces; 0 when nobody traces."""
 
 
 class CommandBus:
     """Writes commands to balance.operations.
 
     on_failure: told the request id and the error of a command that was not, or may not have been, written.
+    on_written: told of every frame that is durable: its records, its bytes, and the seconds that took.
+    tracing: None when nobody wants traces.
     `run` must be running for anything to be written.
     """
 
@@ -73,13 +82,17 @@ class CommandBus:
         max_in_flight: int,
         on_failure: Callable[[int, ApiError], None],
         limits: FrameLimits | None = None,
+        on_written: Callable[[int, int, float], None] = lambda records, size, seconds: None,
+        *,
+        tracing: Tracing | None = None,
     ) -> None:
         self._max_in_flight = max_in_flight
+        self.tracing = tracing
         self._in_flight = 0
         self._encode = msgspec.msgpack.Encoder().encode
         limits = limits or FrameLimits()
         self._writers = [
-            _ShardWriter(self, log, clock, f"gateway-{instance}", shard, limits, on_failure)
+            _ShardWriter(self, log, clock, f"gateway-{instance}", shard, limits, on_failure, on_written)
             for shard in range(account_shards)
         ]
 
@@ -119,7 +132,9 @@ class CommandBus:
             raise Overloaded(_STOPPING)
         self._in_flight += len(shards)
         record = msgspec.Raw(self._encode(command))
-        pending = _Pending(command.request_id, record, not_after_ms, durable, alone=len(shards) == 1)
+        request = None if self.tracing is None else CURRENT_REQUEST.get()
+        since_ns = 0 if request is None else time.time_ns()
+        pending = _Pending(command.request_id, record, not_after_ms, durable, len(shards) == 1, request, since_ns)
         for shard in shards:
             self._writers[shard].add(pending)
 
@@ -140,6 +155,7 @@ class _ShardWriter:
         shard: int,
         limits: FrameLimits,
         on_failure: Callable[[int, ApiError], None],
+        on_written: Callable[[int, int, float], None],
     ) -> None:
         self._bus = bus
         self._log = log
@@ -148,6 +164,7 @@ class _ShardWriter:
         self._partition = TopicPartition(BALANCE_OPERATIONS, shard)
         self._limits = limits
         self._on_failure = on_failure
+        self._on_written = on_written
         self._queue: deque[_Pending] = deque()
         self._filled = asyncio.Event()
         self.ended = False
@@ -193,16 +210,26 @@ class _ShardWriter:
         if not batch:
             return
         frame = encode_frame(self._source, 0, [pending.record for pending in batch])
+        began = time.perf_counter()
+        traced = None if self._bus.tracing is None else _traced(self._bus.tracing, self._partition, batch)
+        headers = () if traced is None else traced.headers
         try:
-            await self._log.append([Append(self._partition, frame)])
-        except LogError:
+            [offset] = await self._log.append([Append(self._partition, frame, headers)])
+        except LogError as error:
             self._fail(batch, ExecutionUnknown())
+            if traced is not None:
+                traced.end(f"LogError: {error}")
             return
         except BaseException:
             self._fail(batch, ExecutionUnknown())
             raise
+        self._on_written(len(batch), len(frame), time.perf_counter() - began)
+        if traced is not None:
+            traced.end(offset=offset)
         self._bus.done(len(batch))
         for pending in batch:
+            if pending.request is not None:
+                pending.request.reached("durable")
             if pending.durable is not None and not pending.durable.done():
                 pending.durable.set_result(None)
 
@@ -214,3 +241,13 @@ class _ShardWriter:
                 self._on_failure(pending.request_id, error if pending.alone else ExecutionUnknown())
             elif not pending.durable.done():
                 pending.durable.set_exception(error)
+
+
+def _traced(tracing: Tracing, partition: TopicPartition, batch: Sequence[_Pending]) -> TracedFrame | None:
+    """The spans of a frame of commands; None when no trace of any is sampled."""
+    parents, since_ns = dict[int, str](), dict[str, int]()
+    for index, pending in enumerate(batch):
+        if pending.request is not None and pending.request.is_sampled:
+            parents[index] = pending.request.traceparent
+            since_ns[pending.request.traceparent] = pending.since_ns
+    return TracedFrame(tracing, partition, len(batch), parents, since_ns) if parents else None

@@ -4,9 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry
-
+from services import __version__
+from services.adapters.log_levels import LogLevels
+from services.adapters.metrics import Metrics
+from services.adapters.neighbours import Told
 from services.adapters.ports import BalanceReads, BookReads, Clock, CoreState, KeyStore, Log, QueryStore
+from services.adapters.tracing_port import Tracing
 from services.gateway.commands import FrameLimits
 
 
@@ -76,6 +79,8 @@ class GatewayDeps:
     its name; "running" is good, everything else says why the exchange is not ready. event: see EventLogger.
     states: where each core stands, in this process or another; may raise CoreUnavailable.
     request_prefix: PREFIX_BITS random bits, new at every start (`secrets.randbits(PREFIX_BITS)`).
+    tracing: None when nobody wants traces. log_levels: of this process. others: asks the other processes how they are;
+    None when there are none.
     """
 
     log: Log
@@ -89,4 +94,7 @@ class GatewayDeps:
     health: Callable[[], Mapping[str, str]] = field(default=dict)
     states: Callable[[], Awaitable[Sequence[CoreState]]] = _no_cores
     event: EventLogger = field(default=lambda event, **fields: None)
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    metrics: Metrics = field(default_factory=lambda: Metrics(__version__))
+    tracing: Tracing | None = None
+    log_levels: LogLevels = field(default_factory=LogLevels)
+    others: Callable[[], Awaitable[Sequence[Told]]] | None = None

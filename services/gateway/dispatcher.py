@@ -1,6 +1,7 @@
 """From a command to its outcome: wait first, then write, so that no answer can come too early to be seen."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.domain.messages import Event
@@ -10,9 +11,20 @@ from services.gateway.outcomes import Outcome, OutcomeTracker
 
 
 class Dispatcher:
-    """Sends commands and waits for what became of them. Every method raises ApiError when there is no outcome."""
+    """Sends commands and waits for what became of them. Every method raises ApiError when there is no outcome.
 
-    def __init__(self, bus: CommandBus, tracker: OutcomeTracker, request_ids: RequestIds, account_shards: int) -> None:
+    on_ended: told of every command that was waited for, the seconds that took, and its outcome when there is one.
+    """
+
+    def __init__(
+        self,
+        bus: CommandBus,
+        tracker: OutcomeTracker,
+        request_ids: RequestIds,
+        account_shards: int,
+        on_ended: Callable[[Any, float, Outcome | None], None] = lambda command, seconds, outcome: None,
+    ) -> None:
+        self._on_ended = on_ended
         self._bus = bus
         self._tracker = tracker
         self._account_shards = account_shards
@@ -36,6 +48,14 @@ class Dispatcher:
         await self._bus.submit(command, account_shard(user_id, self._account_shards), not_after_ms)
 
     async def _execute(self, command: Any, shards: list[int], not_after_ms: int) -> Outcome:
+        began, outcome = time.perf_counter(), None
+        try:
+            outcome = await self._outcome(command, shards, not_after_ms)
+            return outcome
+        finally:
+            self._on_ended(command, time.perf_counter() - began, outcome)
+
+    async def _outcome(self, command: Any, shards: list[int], not_after_ms: int) -> Outcome:
         waiter = self._tracker.expect(command.request_id, len(shards))
         try:
             self._bus.enqueue(command, shards, not_after_ms)

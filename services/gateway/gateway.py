@@ -24,6 +24,7 @@ class Gateway:
         self.clock = deps.clock
         self.queries = deps.queries
         self.event = deps.event
+        self.metrics = metrics = GatewayMetrics(deps.metrics)
         self.catalogue = Catalogue(deps.balances[0])
         self.tracker = OutcomeTracker(
             deps.log,
@@ -42,12 +43,15 @@ class Gateway:
             config.max_in_flight,
             self.tracker.fail,
             config.frame_limits,
+            metrics.written,
+            tracing=deps.tracing,
         )
-        self.dispatcher = Dispatcher(self.bus, self.tracker, RequestIds(deps.request_prefix), config.account_shards)
+        request_ids = RequestIds(deps.request_prefix)
+        self.dispatcher = Dispatcher(self.bus, self.tracker, request_ids, config.account_shards, metrics.ended)
         self.keys = KeyRing(deps.keys, deps.clock, config.encryption_key, config.key_cache_ms)
-        self.limiter = RateLimiter(deps.clock, config.caller_rate, config.anonymous_rate)
+        self.limiter = RateLimiter(deps.clock, config.caller_rate, config.anonymous_rate, metrics.limited)
         self.auth = Authenticator(config, deps.clock, self.keys, self.limiter)
-        self.metrics = GatewayMetrics(deps.registry, lambda: self.tracker.waiting)
+        metrics.watch_commands(lambda: self.tracker.waiting, lambda: self.bus.in_flight)
 
     async def run(self) -> None:
         """Write commands and read outcomes until cancelled. Raises GapError when answers cannot be trusted."""

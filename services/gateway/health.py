@@ -31,12 +31,18 @@ class HealthCalls:
 
     async def ready(self, request: Request) -> Response:
         """200 when every component runs and answers are being read; else 503, with who is not and why."""
-        components = dict(self._gateway.deps.health())
-        lags = await self._gateway.tracker.lags()
-        components["gateway outcomes"] = "; ".join(f"{name} {problem}" for name, problem in lags.items()) or RUNNING
+        components = await components_of(self._gateway)
         good = all(state == RUNNING for state in components.values())
         return answer(HealthAnswer("ready" if good else "not ready", components), 200 if good else 503)
 
     async def metrics(self, request: Request) -> Response:
         """Numbers of all services of this process, in Prometheus' text format."""
-        return Response(generate_latest(self._gateway.deps.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(self._gateway.deps.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def components_of(gateway: Gateway) -> dict[str, str]:
+    """The state of each part of this process; RUNNING is good."""
+    components = dict(gateway.deps.health())
+    lags = await gateway.tracker.lags()
+    components["gateway outcomes"] = "; ".join(f"{name} {problem}" for name, problem in lags.items()) or RUNNING
+    return components

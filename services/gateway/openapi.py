@@ -43,7 +43,8 @@ TAGS: Final = [
     {"name": "market data", "description": "Books and instruments, for anybody."},
     {"name": "admin: users", "description": "Accounts and API keys; scope admin."},
     {"name": "admin: instruments", "description": "Assets, symbols, limits; scope admin."},
-    {"name": "admin: state", "description": "What the cores hold, as digests; scope admin."},
+    {"name": "admin: state", "description": "How all processes are, and what the cores hold, as digests; scope admin."},
+    {"name": "admin: logs", "description": "What the process that answers logs; scope admin."},
     {"name": "health", "description": "For whoever operates it."},
 ]
 

@@ -9,12 +9,13 @@ so that whoever got the answer and then reads from ubscore's memory sees its eff
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
 from services.adapters.ports import Clock, Log
+from services.adapters.tracing_port import CURRENT_REQUEST
 from services.domain.messages import (
     AssetUpdated,
     CancelAccepted,
@@ -58,6 +59,7 @@ class Waiter:
         "events",
         "events_left",
         "future",
+        "request",
         "request_id",
         "results",
         "results_left",
@@ -67,6 +69,7 @@ class Waiter:
 
     def __init__(self, request_id: int, shards: int, deadline: int, future: asyncio.Future[Outcome]) -> None:
         self.request_id = request_id
+        self.request = CURRENT_REQUEST.get()
         self.future = future
         self.deadline = deadline
         self.events: dict[int, Event] = {}
@@ -97,6 +100,14 @@ class Waiter:
         return not (self.events_left or self.results_left or self.unsettled)
 
 
+class Watcher(Protocol):
+    """Is told of everything that is read, before anybody's answer is."""
+
+    def on_events(self, account_shard: int, events: Sequence[Event]) -> None: ...
+
+    def on_results(self, results: Sequence[MatchResult]) -> None: ...
+
+
 class OutcomeTracker:
     """Reads all shards' answers and resolves waiters.
 
@@ -120,6 +131,7 @@ class OutcomeTracker:
         self._max_waiters = max_waiters
         self._patience = max(1, round(timeout_s / SWEEP_S)) + 1
         self._on_instruments = on_instruments
+        self.watchers: list[Watcher] = []
         self._sweeps = 0
         self._waiters: OrderedDict[int, Waiter] = OrderedDict()
         self._settled: dict[tuple[int, int], int] = {}
@@ -145,6 +157,11 @@ class OutcomeTracker:
     def newest_ms(self) -> int:
         """When something was last said on any partition; 0 when nothing was since the start."""
         return max(reader.newest_ms for reader in self._readers)
+
+    @property
+    def positions(self) -> list[tuple[TopicPartition, int]]:
+        """The partitions that are being read, and the first frame of each that was not."""
+        return [(reader.partition, reader.next_offset) for reader in self._readers if reader.started]
 
     async def lags(self) -> dict[str, str]:
         """What is wrong with the reading of each partition; empty when all is well."""
@@ -202,6 +219,8 @@ class OutcomeTracker:
                 self.fail(request_id, ExecutionUnknown())
 
     def _apply_events(self, shard: int, records: list[Event]) -> None:
+        for watcher in self.watchers:
+            watcher.on_events(shard, records)
         for event in records:
             if isinstance(event, TradeSettled | OrderClosed):
                 self._settle((event.matcher_shard, shard), event.engine_sequence)
@@ -215,6 +234,8 @@ class OutcomeTracker:
     def _answer(self, waiter: Waiter, shard: int, event: Event) -> None:
         waiter.events[shard] = event
         waiter.events_left -= 1
+        if waiter.request is not None and not waiter.events_left:
+            waiter.request.reached("accepted")
         if isinstance(event, OrderAccepted):
             waiter.want([event.order_id])
         elif isinstance(event, CancelAccepted):
@@ -222,11 +243,15 @@ class OutcomeTracker:
         self._resolve_if_complete(waiter)
 
     def _apply_results(self, shard: int, records: list[MatchResult]) -> None:
+        for watcher in self.watchers:
+            watcher.on_results(records)
         for result in records:
             waiter = self._waiters.get(_REQUEST_ID.decode(result.body).request_id)
             if waiter is not None:
                 body = result.decode_body()
                 if waiter.add_result(body):
+                    if waiter.request is not None and not waiter.results_left:
+                        waiter.request.reached("matched")
                     self._await_settlement(waiter, shard, result.sequence, body)
                     self._resolve_if_complete(waiter)
 
@@ -256,6 +281,8 @@ class OutcomeTracker:
         if not waiter.complete:
             return
         self._waiters.pop(waiter.request_id, None)
+        if waiter.request is not None:
+            waiter.request.reached("settled")
         if not waiter.future.done():
             waiter.future.set_result(Outcome(waiter.events, waiter.results))
 

@@ -35,6 +35,11 @@ class PartitionReader:
         self._looked_ms = 0
         self._behind = ""
 
+    @property
+    def next_offset(self) -> int:
+        """The first frame that was not read."""
+        return self._next_offset
+
     async def problem(self, log: Log, clock: Clock) -> str:
         """A sentence when this reader is not where it should be, else empty.
 

@@ -34,6 +34,8 @@ class Bounds(NamedTuple):
     """Of all clients together."""
     head_bytes: int = 64 * 1024
     """A request's first line and headers."""
+    message_bytes: int = 4 * 1024
+    """Of one WebSocket message. Whoever does not answer a ping within 20 s is closed: uvicorn sees to that."""
     request_s: float = 30
     """From the first byte of a connection, or of a request, to the request's last."""
     answer_s: float = 120
@@ -48,7 +50,9 @@ class Server(uvicorn.Server):
         bounds = bounds._replace(connections=_affordable(bounds.connections))
         options: dict[str, Any] = {
             "http": partial(_Connection, bounds=bounds),
-            "ws": "none",
+            "ws": "websockets-sansio",
+            "ws_max_size": bounds.message_bytes,
+            "ws_per_message_deflate": False,
             "log_config": None,
             "access_log": False,
             "server_header": False,

@@ -112,6 +112,11 @@ class BookSide:
         self._keys: list[int] = []
         self._levels: dict[int, Level] = {}
 
+    @property
+    def price_count(self) -> int:
+        """How many prices have orders."""
+        return len(self._keys)
+
     def key(self, price_ticks: int) -> int:
         """The sort key of a price on this side."""
         return price_ticks if self.side is _BUY else -price_ticks

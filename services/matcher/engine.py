@@ -4,6 +4,7 @@ Every command gets exactly one MatchResult, refused cancels too. When there were
 account shard that owns one of their users gets the same MatchReport. services/matcher/service.py drives it.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any, Final, Self
 
@@ -85,6 +86,11 @@ class MatcherEngine:
     def heard(self) -> dict[str, int]:
         """See `Core.heard`."""
         return dict(self._sources.last)
+
+    @property
+    def books(self) -> Iterable[Book]:
+        """The book of every symbol that ever had an order."""
+        return self._books.values()
 
     @property
     def open_orders(self) -> int:

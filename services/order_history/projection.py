@@ -55,6 +55,8 @@ class OrderHistory:
 
     def __init__(self, shard: int, max_known: int = MAX_KNOWN) -> None:
         """shard: of `statistics_shard`."""
+        self.conflicts = 0
+        """How often a user's stored totals were ahead of the events at hand."""
         self._shard = shard
         self._max_known = max_known
         self._totals: dict[int, StatisticsRow] = {}
@@ -152,6 +154,7 @@ class OrderHistory:
         first_sequence = self._updates[0].sequence
         ahead = {user_id: row.sequence for user_id, row in before.items() if row and row.sequence >= first_sequence}
         if ahead:
+            self.conflicts += len(ahead)
             self._count_behind(ahead)
         return [self._total(user_id, counts, before[user_id]) for user_id, counts in self._counts.items()]
 

@@ -4,9 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from services.adapters.core_meter import CoreMeter
 from services.adapters.files import FileDirectory
 from services.adapters.journal import Journal
 from services.adapters.ports import Clock, Log
+from services.adapters.tracing_port import Tracing
 from services.config import JournalSettings
 from services.domain.core import Core, Output
 from services.domain.messages import Frame
@@ -42,11 +44,13 @@ def build_core(
     log: Log,
     clock: Clock,
     hooks: Sequence[AppliedHook],
+    meter: CoreMeter,
     *,
+    tracing: Tracing | None = None,
     standby: bool = False,
     takeover_after_s: float = 2.0,
 ) -> CoreParts[C]:
-    """folder: the core's own. hooks: told of every frame that was applied."""
+    """folder: the core's own. hooks: told of every frame that was applied. meter: measures it all."""
     directory = FileDirectory(folder)
     journal = Journal(
         directory,
@@ -55,9 +59,11 @@ def build_core(
         flush=settings.flush,
         flush_interval_s=settings.flush_interval_ms / 1000,
         keep_snapshots=settings.snapshots_kept,
+        on_flush=meter.flushed,
     )
 
     def on_applied(frame: Frame[Any], offset: int, outputs: list[Output]) -> None:
+        meter.applied(frame, offset, outputs)
         for hook in hooks:
             hook(frame, offset, outputs)
 
@@ -70,6 +76,8 @@ def build_core(
         kind.outputs,
         snapshot_interval_ms=settings.snapshot_interval_ms,
         on_applied=on_applied,
+        watch=meter,
+        tracing=tracing,
         standby=standby,
         takeover_after_s=takeover_after_s,
     )

@@ -168,9 +168,10 @@ def order_update_row(row: OrderUpdateRow) -> Fields:
 
 
 class EventLines:
-    """The hooks of all shells. logs: None for silence. shard: which the lines carry."""
+    """The hooks of all shells. logs: None for silence. shard: which the lines carry. events: else only at debug."""
 
-    def __init__(self, logs: Logs | None, shard: int = 0) -> None:
+    def __init__(self, logs: Logs | None, shard: int = 0, *, events: bool = True) -> None:
+        self._level = "info" if events else "debug"
         self._services: dict[str, ServiceLog] = {}
         if logs is not None:
             for service in ("ubscore", "matcher", "settlement", "order_history"):
@@ -199,4 +200,4 @@ class EventLines:
     def _say(self, service: str, items: Sequence[Any], to_fields: Callable[[Any], Fields]) -> None:
         log = self._services.get(service)
         if log is not None:
-            log.records("record", items, to_fields)
+            log.records("record", items, to_fields, self._level)

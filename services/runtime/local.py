@@ -11,13 +11,18 @@ from fastapi import FastAPI
 
 from services import __version__
 from services.adapters.clock import SystemClock
+from services.adapters.core_meter import CoreMeter
 from services.adapters.files import FileDirectory
 from services.adapters.journal import Journal
+from services.adapters.log_levels import LogLevels
 from services.adapters.log_sqlite import SqliteLog
 from services.adapters.logs import Logs
 from services.adapters.metrics import Metrics
 from services.adapters.ports import CoreState, HistoryBatch, SettlementBatch
+from services.adapters.projection_meter import ProjectionMeter
+from services.adapters.store_calls import calls_meter
 from services.adapters.store_sqlite import SqliteStore
+from services.adapters.traced_calls import traced
 from services.config import Settings
 from services.domain.core import Core
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
@@ -36,7 +41,9 @@ from services.runtime.event_lines import EventLines
 from services.runtime.gateway_config import gateway_config
 from services.runtime.layout import LOG_FILE, STORE_FILE
 from services.runtime.service_tasks import ServiceTasks
-from services.runtime.watched import watch_core, watch_projections
+from services.runtime.traces import Traces
+from services.runtime.watched import watch_core, watch_gateway_lag, watch_projections, watch_reconciliations
+from services.settlement.reconciliation import Reconciliation
 from services.settlement.service import settlement_shell
 from services.shell.core_shell import CoreShell
 from services.shell.projection_shell import RUNNING, ProjectionShell
@@ -55,6 +62,7 @@ DRAIN_SECONDS: Final = 5.0
 POLL_SECONDS: Final = 0.002
 
 C = TypeVar("C", bound=Core)
+B = TypeVar("B")
 
 
 class LocalExchange:
@@ -72,8 +80,11 @@ class LocalExchange:
         self._secrets = load_secrets(data_dir)
         self.metrics = Metrics(__version__)
         self._logs = logs
-        self._lines = EventLines(logs if settings.log.events else None)
+        self._lines = EventLines(logs, events=settings.log.events)
         self._event = logs.service("gateway").info if logs is not None else _no_event
+        self._traces = Traces(settings, logs, local=True)
+        self._traces.watch(self.metrics)
+        self._traces.watch_requests(self.metrics)
         self._services = ServiceTasks()
         self._directories: list[FileDirectory] = []
         self._journals: list[Journal] = []
@@ -81,28 +92,51 @@ class LocalExchange:
         self.store = SqliteStore(data_dir / STORE_FILE)
         self.ubscore = self._core_shell(
             CoreKind("ubscore", 0, lambda: UbsCore(0, 1), UbsCore.restore, (EVENTS, ACCEPTED)),
-            (self.metrics.applied("ubscore", 0), self._lines.ubscore_applied),
+            self._lines.ubscore_applied,
+            account_shards=1,
         )
         self.matcher = self._core_shell(
             CoreKind("matcher", 0, lambda: MatcherEngine(0, 1), MatcherEngine.restore, (OUTPUTS, OPERATIONS)),
-            (self.metrics.applied("matcher", 0), self._lines.matcher_applied),
+            self._lines.matcher_applied,
         )
         store, log, clock = self.store, self.log, self.clock
+        calls = calls_meter(self.metrics)
+        store.on_call = traced(calls) if settings.telemetry.otlp_endpoint else calls
+        meter = ProjectionMeter(self.metrics)
+        reconciliation = Reconciliation(store, clock)
         self.projections: dict[str, ProjectionShell[SettlementBatch] | ProjectionShell[HistoryBatch]] = {
-            "settlement": settlement_shell(0, log, store, clock, self._lines.settlement_written)
+            "settlement": settlement_shell(
+                0,
+                log,
+                store,
+                clock,
+                _both(self._lines.settlement_written, meter.settlement_written),
+                reconciliation=reconciliation,
+                tracing=self._traces.service("settlement"),
+            )
         }
         for partition in (OUTPUTS, EVENTS):
-            history = order_history_shell(partition, log, store, clock, self._lines.history_written)
+            on_written = _both(self._lines.history_written, meter.history_written)
+            tracing = self._traces.service("order_history")
+            history = order_history_shell(partition, log, store, clock, on_written, tracing=tracing)
             self.projections[f"order_history {partition.topic}"] = history
         watch_projections(self.metrics, self.projections.values, log)
+        watch_reconciliations(self.metrics, lambda: [(EVENTS, reconciliation)])
+        self.metrics.watch_components(lambda: [(name, state == RUNNING) for name, state in self.health().items()])
         self.balance_reads = LocalBalanceReads(lambda: self.ubscore.core.state)
         self.book_reads = LocalBookReads(lambda: self.matcher.core)
         self.app: FastAPI = create_app(self._gateway_deps())
         self.gateway: Gateway = self.app.state.gateway
+        watch_gateway_lag(self.metrics, log, self.gateway.tracker)
 
-    def _core_shell(self, kind: CoreKind[C], hooks: tuple[AppliedHook, ...]) -> CoreShell[C]:
-        folder = self._data_dir / kind.fresh().source
-        shell, journal, directory = build_core(kind, self.settings.journal, folder, self.log, self.clock, hooks)
+    def _core_shell(self, kind: CoreKind[C], lines: AppliedHook, account_shards: int = 0) -> CoreShell[C]:
+        source = kind.fresh().source
+        meter = CoreMeter(self.metrics, source, kind.shard, account_shards)
+        journal_settings, folder = self.settings.journal, self._data_dir / source
+        tracing = self._traces.service(kind.service, kind.shard)
+        shell, journal, directory = build_core(
+            kind, journal_settings, folder, self.log, self.clock, (lines,), meter, tracing=tracing
+        )
         self._directories.append(directory)
         self._journals.append(journal)
         watch_core(self.metrics, shell, journal, self.log)
@@ -121,7 +155,9 @@ class LocalExchange:
             health=self.health,
             states=self.states,
             event=self._event,
-            registry=self.metrics.registry,
+            tracing=self._traces.service("gateway"),
+            metrics=self.metrics,
+            log_levels=self._logs.levels if self._logs is not None else LogLevels(),
         )
 
     async def start(self) -> None:
@@ -234,6 +270,7 @@ class LocalExchange:
             await directory.close()
         await self.log.close()
         await self.store.close()
+        await self._traces.close()
         self._services.close()
 
 
@@ -241,6 +278,16 @@ async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Wait for a condition that nobody announces. Only for starts and stops."""
     while not await condition():  # noqa: ASYNC110
         await asyncio.sleep(POLL_SECONDS)
+
+
+def _both(first: Callable[[B], None], second: Callable[[B], None]) -> Callable[[B], None]:
+    """Both are told."""
+
+    def tell(batch: B) -> None:
+        first(batch)
+        second(batch)
+
+    return tell
 
 
 def _no_event(event: str, **fields: object) -> None:

@@ -38,6 +38,8 @@ class Postings:
     """
 
     def __init__(self, max_known: int = MAX_KNOWN) -> None:
+        self.conflicts = 0
+        """How often a balance's stored row was ahead of the events at hand."""
         self._max_known = max_known
         self._versions: dict[BalanceKey, int] = {}
         self._handlers: Final[dict[type, Any]] = {
@@ -91,6 +93,7 @@ class Postings:
             raise GapError(_gap(key, stored, assumed + 1))
         if stored == assumed:
             return
+        self.conflicts += 1
         self._ledger = [row for row in self._ledger if (row.user_id, row.asset_id) != key or row.seq > stored]
         if self._versions[key] <= stored:
             self._versions[key] = stored

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.adapters.ports import Clock, ProjectionStore, SettlementBatch
+from services.adapters.tracing_port import Tracing
 from services.domain.messages import Frame, decode_frame
 from services.domain.rows import ProgressRow
 from services.domain.topics import BALANCE_EVENTS, TopicPartition
@@ -22,6 +23,10 @@ class SettlementProjection:
     def __init__(self, store: ProjectionStore) -> None:
         self._store = store
         self._postings = Postings()
+
+    @property
+    def conflicts(self) -> int:
+        return self._postings.conflicts
 
     def decode(self, topic: str, data: bytes) -> Frame[Any]:
         return decode_frame(topic, data)
@@ -46,6 +51,7 @@ def settlement_shell(
     on_written: Callable[[SettlementBatch], None] | None = None,
     done: Done | None = None,
     reconciliation: Reconciliation | None = None,
+    tracing: Tracing | None = None,
 ) -> ProjectionShell[SettlementBatch]:
     """Settlement of account shard `shard`, and beside it the comparison of what it writes.
 
@@ -67,4 +73,5 @@ def settlement_shell(
         on_written=written,
         done=done,
         beside=comparing.run,
+        tracing=tracing,
     )

@@ -13,10 +13,12 @@ from typing import Any, Final, Generic, TypeVar
 
 from services.adapters.journal_format import state_digest
 from services.adapters.ports import Append, Clock, Log, StoredFrame
+from services.adapters.tracing_port import CURRENT_CAUSES, Tracing
 from services.domain.core import Core, Output
 from services.domain.errors import GapError, InvariantError, LogError
 from services.domain.messages import Frame, decode_frame
 from services.domain.topics import TopicPartition
+from services.shell.batch_watch import BatchWatch, NobodyWatches
 from services.shell.journal_port import JournalPort
 from services.shell.output_frames import output_frames
 from services.shell.output_partitions import Said, last_said, require_same_outputs
@@ -30,6 +32,7 @@ from services.shell.shell_snapshot import (
     encode_shell_snapshot,
 )
 from services.shell.standby import ACTIVE, Role, Standby
+from services.shell.traced_batch import TracedBatch, traced_batch
 
 BATCH_FRAMES: Final = 32
 """Input frames that share one journal flush and one append at the most."""
@@ -45,6 +48,7 @@ class CoreShell(Generic[C]):
 
     fresh, restore: make the core, empty or from its snapshot. outputs: every partition that it may speak to.
     on_applied: told of every input frame, once it is in the journal, and of what it causes; for logs and metrics.
+    watch: told of every batch of them. tracing: None when nobody wants traces.
     standby: keep silent until the active has not said for `takeover_after_s` what it should have. Several standbys of
     one core want different times. max_pending_records: how much it keeps of what it does not say.
     """
@@ -60,6 +64,8 @@ class CoreShell(Generic[C]):
         *,
         snapshot_interval_ms: int = 60_000,
         on_applied: Callable[[Frame[Any], int, list[Output]], None] | None = None,
+        watch: BatchWatch | None = None,
+        tracing: Tracing | None = None,
         standby: bool = False,
         takeover_after_s: float = 2.0,
         max_pending_records: int = MAX_PENDING_RECORDS,
@@ -72,6 +78,8 @@ class CoreShell(Generic[C]):
         self._outputs = tuple(outputs)
         self._snapshot_interval_ms = snapshot_interval_ms
         self._on_applied = on_applied
+        self._watch = watch or NobodyWatches()
+        self._tracing = tracing
         self._published: dict[TopicPartition, int] = {}
         self._standby: Standby | None = None
         if standby:
@@ -89,6 +97,8 @@ class CoreShell(Generic[C]):
         self._ended: str | None = None
         self.snapshot_ms = 0
         """When the last snapshot was taken or recovery ended, by the clock."""
+        self._covered_ms = 0
+        """When a snapshot last held all that was applied, or recovery ended."""
         self.replayed_frames = 0
         """How many frames of the journal the recovery applied."""
         self.findings: tuple[str, ...] = ()
@@ -108,6 +118,16 @@ class CoreShell(Generic[C]):
     def snapshot_age_ms(self) -> int:
         """Milliseconds since the last snapshot fell due (or since recovery)."""
         return self._clock.time_ms() - self.snapshot_ms
+
+    @property
+    def snapshot_behind_ms(self) -> int:
+        """Milliseconds since a snapshot last held all that was applied (or since recovery); 0 while the newest does."""
+        return self._clock.time_ms() - self._covered_ms if self.has_news else 0
+
+    @property
+    def snapshot_interval_ms(self) -> int:
+        """Milliseconds from one snapshot to the next."""
+        return self._snapshot_interval_ms
 
     @property
     def has_news(self) -> bool:
@@ -162,7 +182,7 @@ class CoreShell(Generic[C]):
                 # The log was just read: there is no room for more of what it lacks.
                 await self._publish(self._standby.take_over())
         await self._check_log()
-        self.snapshot_ms = self._clock.time_ms()
+        self.snapshot_ms = self._covered_ms = self._clock.time_ms()
 
     async def _check_log(self) -> None:
         start, end = await self._log.start(self.core.input), await self._log.end(self.core.input)
@@ -191,10 +211,24 @@ class CoreShell(Generic[C]):
                     if not self._rung:
                         may_read = await self._wait()
                     continue
-                await self._journal.append(frames)
-                await self._journal.flush()
-                await self._say(self._apply(frames))
+                await self._follow(frames)
             await self.take_snapshot()
+
+    async def _follow(self, frames: Sequence[StoredFrame]) -> None:
+        watch = self._watch
+        watch.began(frames)
+        traced = None if self._tracing is None else self._begin_traces(self._tracing, frames)
+        await self._journal.append(frames)
+        await self._journal.flush()
+        watch.passed("journal")
+        outputs = self._apply(frames, traced=traced)
+        watch.passed("apply")
+        await self._say(outputs, traced)
+        watch.passed("publish")
+
+    def _begin_traces(self, tracing: Tracing, frames: Sequence[StoredFrame]) -> TracedBatch | None:
+        """None also for a standby that keeps silent: the one that speaks tells."""
+        return traced_batch(tracing, self.core.input, frames) if self.role == ACTIVE else None
 
     def stop(self) -> None:
         """Let `run` finish the batch at hand and return."""
@@ -286,12 +320,16 @@ class CoreShell(Generic[C]):
         if self._waits_for_outputs or (self._standby is not None and self._standby.failed):
             self._ring()
 
-    def _apply(self, frames: Sequence[StoredFrame], tell: bool = True) -> list[Output]:
+    def _apply(
+        self, frames: Sequence[StoredFrame], tell: bool = True, traced: TracedBatch | None = None
+    ) -> list[Output]:
         """Apply frames in order; what they say to one partition is joined."""
         joined: dict[TopicPartition, Output] = {}
         core = self.core
         for stored in frames:
             frame = decode_frame(core.input.topic, stored.data)
+            if traced is not None:
+                traced.take(stored.offset, frame.records)
             outputs = core.apply(frame, stored.offset)
             for output in outputs:
                 before = joined.get(output.partition)
@@ -300,30 +338,39 @@ class CoreShell(Generic[C]):
                 else:
                     before.records.extend(output.records)
             if tell and self._on_applied is not None:
+                CURRENT_CAUSES.set(None if traced is None else traced.cause_of)
                 self._on_applied(frame, stored.offset, outputs)
         self._applied.advance(core.next_offset)
+        if traced is not None:
+            traced.applied()
         return list(joined.values())
 
-    async def _say(self, outputs: list[Output]) -> None:
+    async def _say(self, outputs: list[Output], traced: TracedBatch | None = None) -> None:
         """Publish what was said, or keep it while somebody else speaks."""
         standby = self._standby
         if standby is None or standby.speaks:
-            await self._publish(outputs)
+            await self._publish(outputs, traced)
         else:
             standby.keep(outputs)
 
-    async def _publish(self, outputs: list[Output]) -> None:
+    async def _publish(self, outputs: list[Output], traced: TracedBatch | None = None) -> None:
         """Append what the log does not have yet."""
         appends: list[Append] = []
         for partition, first, records in outputs:
             said = self._published.get(partition, 0)
             fresh = records[max(0, said + 1 - first) :]
             first = max(first, said + 1)
-            appends += [Append(partition, data) for data in output_frames(self.core.source, first, fresh)]
+            frames = output_frames(self.core.source, first, fresh)
+            if traced is None:
+                appends += [Append(partition, data) for data in frames]
+            else:
+                appends += traced.appends(partition, fresh, frames)
             if fresh:
                 self._published[partition] = first + len(fresh) - 1
         if appends:
-            await (self._log if self._standby is None else self._standby).append(appends)
+            offsets = await (self._log if self._standby is None else self._standby).append(appends)
+            if traced is not None:
+                traced.published(offsets)
 
     # Snapshots
 
@@ -333,15 +380,18 @@ class CoreShell(Generic[C]):
         Neither is one written while the log lacks something that the core has said: a restart would never say it. Nor
         while the log is away: the journal has all of it, and the next one is taken when it is due.
         """
-        self.snapshot_ms = self._clock.time_ms()
-        if not self.has_news or not self.all_said:
+        now_ms = self.snapshot_ms = self._clock.time_ms()
+        if not self.has_news:
+            self._covered_ms = now_ms
+            return
+        if not self.all_said:
             return
         try:
             data = encode_shell_snapshot(await self._snapshot())
         except LogError:
             return
         await self._journal.snapshot(data, state_digest(data), self.core.next_offset)
-        self._snapshot_offset = self.core.next_offset
+        self._snapshot_offset, self._covered_ms = self.core.next_offset, now_ms
 
     async def _give_snapshot(self) -> None:
         taken: TakenSnapshot | LogError

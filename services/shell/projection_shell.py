@@ -12,11 +12,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from services.adapters.ports import Clock, HistoryBatch, ProjectionStore, SettlementBatch, StoredFrame
+from services.adapters.tracing_port import CURRENT_CAUSES, Tracing
 from services.domain.core import SourceSequences
 from services.domain.errors import GapError, InvariantError, StoreUnavailable
 from services.domain.messages import Frame
 from services.domain.rows import ProgressRow
 from services.domain.topics import TopicPartition
+from services.shell.traced_rows import TracedRows
 
 MAX_RECORDS: Final = 8_192
 """A batch takes no further frames once it has this many records."""
@@ -57,6 +59,10 @@ class Projection(Protocol[B]):
     def reader(self) -> str:
         """Its name in settlement_progress."""
 
+    @property
+    def conflicts(self) -> int:
+        """How often a stored row was ahead of the events at hand."""
+
     def decode(self, topic: str, data: bytes) -> Frame[Any]:
         """Open a frame; what the projection does not need may stay closed, in its place. Raises LogError."""
 
@@ -76,7 +82,7 @@ class ProjectionShell(Generic[B]):
     state: `RUNNING`, `WAITING` (the store does not answer), or "stopped: " and why; for the health endpoint.
     on_written: told of every batch once it is in the store; for logs. done: for whoever gave the frames and wants to
     know how far they are done with. beside: runs as long as the shell follows its partition; when it fails, so does
-    the shell.
+    the shell. tracing: None when nobody wants traces.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class ProjectionShell(Generic[B]):
         on_written: Callable[[B], None] | None = None,
         done: Done | None = None,
         beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.partition = partition
         self._projection = projection
@@ -101,6 +108,9 @@ class ProjectionShell(Generic[B]):
         self._on_written = on_written
         self._done = done
         self._beside = beside
+        self._tracing = tracing
+        self._traced: TracedRows | None = None
+        """Of the frames that are being folded; None when nobody wants traces."""
         self._sequences = SourceSequences()
         self._offset = 0
         self._records = 0
@@ -115,11 +125,18 @@ class ProjectionShell(Generic[B]):
         self.repeated_records = 0
         """Records that were dropped because they had been seen before."""
         self.store_retries = 0
+        self.unwritten_records = 0
+        """Records that were read and whose effects are not in the store yet."""
 
     @property
     def reader(self) -> str:
         """The projection's name."""
         return self._projection.reader
+
+    @property
+    def conflicts(self) -> int:
+        """How often a stored row was ahead of the events at hand, as after a crash in the middle of a write."""
+        return self._projection.conflicts
 
     async def run(self) -> None:
         """Follow the partition until `stop`.
@@ -177,8 +194,8 @@ class ProjectionShell(Generic[B]):
                 if self._offset > self.next_offset:
                     full = self._records >= MAX_RECORDS
                     batch = await self._insist(self._finish)
-                    self._records = 0
-                    writing = asyncio.create_task(self._write(batch))
+                    writing = asyncio.create_task(self._write(batch, self._records, self._traced))
+                    self._records, self._traced = 0, None
                     if not full:
                         await self._pause(lambda: self._clock.sleep(self._linger_s))
                 else:
@@ -216,11 +233,20 @@ class ProjectionShell(Generic[B]):
             if seen < count:
                 fresh = frame.records[seen:] if seen else frame.records
                 self._projection.add(frame.source, frame.first_sequence + seen, fresh)
+                if self._tracing is not None:
+                    self._trace(self._tracing, stored, frame)
         except GapError as error:
             raise GapError(f"{where}: {error}") from error
         self.repeated_records += seen
         self._records += count
+        self.unwritten_records += count
         self._offset = stored.offset + 1
+
+    def _trace(self, tracing: Tracing, stored: StoredFrame, frame: Frame[Any]) -> None:
+        if self._traced is None:
+            self._traced = TracedRows(tracing, self.partition)
+        if stored.headers:
+            self._traced.take(stored, frame)
 
     async def _look_at_store(self) -> None:
         """While nothing comes, see now and then whether the store still has what it had."""
@@ -247,20 +273,28 @@ class ProjectionShell(Generic[B]):
         sequences = dict(self._sequences.last)
         return await self._projection.finish(ProgressRow(self.reader, *self.partition, self._offset, sequences))
 
-    async def _write(self, batch: B) -> None:
-        await self._insist(lambda: self._write_checked(batch))
+    async def _write(self, batch: B, records: int, traced: TracedRows | None) -> None:
+        await self._insist(lambda: self._write_checked(batch, traced))
+        if traced is not None:
+            traced.written()
+        self.unwritten_records -= records
         self.next_offset = batch.progress.next_offset
         self.written_batches += 1
         self.written_rows += sum(len(rows) for rows in batch[:-1])
         if self._done is not None:
             self._done(self.partition, self.next_offset)
         if self._on_written is not None:
+            # Each write is a task of its own, so nobody else sees what is set here.
+            CURRENT_CAUSES.set(None if traced is None else traced.cause_of)
             self._on_written(batch)
 
-    async def _write_checked(self, batch: B) -> None:
+    async def _write_checked(self, batch: B, traced: TracedRows | None) -> None:
         """One try. A store that was away may have been put back meanwhile, so each try asks first."""
         await self._check_store()
-        await self._projection.write(batch)
+        if traced is None:
+            await self._projection.write(batch)
+        else:
+            await traced.write(batch, lambda: self._projection.write(batch))
 
     async def _insist(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until the store answers, waiting longer and longer. Raises StoreUnavailable only when stopping."""

@@ -146,8 +146,8 @@ class Standby:
             self._taken_over_at[partition] = max(self._taken_over_at[partition], first + len(records) - 1)
         return outputs
 
-    async def append(self, appends: Sequence[Append]) -> None:
-        """Write to the log, and remember which frames are ours."""
+    async def append(self, appends: Sequence[Append]) -> list[int]:
+        """Write to the log, and remember which frames are ours. Returns their offsets."""
         self._appending = True
         offsets = await self._log.append(appends)
         for append, offset in zip(appends, offsets, strict=True):
@@ -156,6 +156,7 @@ class Standby:
         heard, self._heard_meanwhile = self._heard_meanwhile, []
         for frame in heard:
             self._heed(frame)
+        return offsets
 
     # Following
 

@@ -40,12 +40,12 @@ class TakeoverCheck:
     def check(self, first_words: Sequence[Append]) -> None:
         """Raises Contradiction when the first words of a takeover are without reason."""
         oldest = self._now()
-        for partition, data in first_words:
+        for partition, data, _ in first_words:
             first = decode_header(data).first_sequence
             oldest = min(oldest, self._folded_at.get((partition, first), self._recovered_at))
             if self._last_looked_at(partition) >= first:
                 raise Contradiction(f"{self._source} takes over and says {first} to {partition}, which it had read")
-        looked_at = min(self._log.asked_end[partition][1] for partition, _ in first_words)
+        looked_at = min(self._log.asked_end[partition][1] for partition, *_ in first_words)
         if looked_at < oldest + self._takeover_after_s:
             raise Contradiction(f"{self._source} takes over at {self._now():.3f} by what it read at {looked_at:.3f}")
 

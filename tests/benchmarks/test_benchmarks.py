@@ -11,8 +11,10 @@ from tests.support.processes import ROOT, environment
 _LITTLE = {
     "bench_pipeline": ["2000"],
     "bench_http": ["200"],
+    "bench_metrics": ["500"],
     "bench_distributed": ["--seconds", "2"],
     "bench_store_cql": ["2", "500"],
+    "bench_tracing": ["320"],
 }
 _NAMES = sorted(path.stem for path in (ROOT / "benchmarks").glob("bench_*.py"))
 

@@ -63,7 +63,7 @@ def test_local_without_demo_has_an_admin_and_what_the_settings_declare(tmp_path:
         keys = credentials(tmp_path / "data")
         assert (list(keys), keys["users"]) == (["admin", "users"], {})
         metrics = httpx.get(f"{exchange.url}/metrics").text
-        assert 'exchange_records_total{direction="in",service="ubscore",shard="0",type="SetAsset"} 1.0' in metrics
+        assert 'exchange_records_total{direction="in",source="ubscore-0",type="SetAsset"} 1.0' in metrics
         assert exchange.stop()[0] == 0
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 import pytest
 
 from services.cli.process_life import _INSISTENT, _quieten_libraries
-from services.config import Settings
 
 LOUD_WHILE_A_BROKER_IS_AWAY = ("aiokafka", "aiokafka.consumer.fetcher", "aiokafka.producer.sender")
 
@@ -14,7 +13,7 @@ LOUD_WHILE_A_BROKER_IS_AWAY = ("aiokafka", "aiokafka.consumer.fetcher", "aiokafk
 @pytest.fixture
 def quietened() -> Iterator[None]:
     before = {name: list(logging.getLogger(name).filters) for name in _INSISTENT}
-    _quieten_libraries(Settings())
+    _quieten_libraries()
     yield
     for name, filters in before.items():
         logging.getLogger(name).filters[:] = filters

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.config import Settings, load_settings
+from services.config import Settings, TelemetrySettings, load_settings
 from services.config.kinds import FOREVER_MS
 from services.domain.errors import ConfigError
 from services.domain.instruments import SymbolStatus
@@ -317,3 +317,22 @@ def test_settings_mistake_in_the_distributed_form_is_one_sentence(tmp_path: Path
 def test_settings_command_line_mistake_in_another_section_names_its_option() -> None:
     with pytest.raises(ConfigError, match=r"^command line --internal-port: key `internal\.port`: wants a whole number"):
         load_settings(command_line={"internal.port": 70000})
+
+
+def test_load_telemetry_is_off_without_an_endpoint_and_says_its_units(tmp_path: Path) -> None:
+    assert load_settings().telemetry.otlp_endpoint == ""
+    path = tmp_path / "exchange.yaml"
+    path.write_text(
+        'telemetry: {otlpEndpoint: "http://otel:4318/", otlpProtocol: http, traceSampleRatio: "0.05", slowOrder: 1s,'
+        " forcedPerSecond: 0}"
+    )
+    telemetry = load_settings(path).telemetry
+    assert telemetry == TelemetrySettings("http://otel:4318", "http", 50_000, 1_000, 0)
+
+
+@pytest.mark.parametrize("value", ['"1.5"', '"-0.1"', '"0.0000001"', "0.5", "all"])
+def test_load_sample_ratio_not_a_share_is_refused(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "exchange.yaml"
+    path.write_text(f"telemetry: {{traceSampleRatio: {value}}}")
+    with pytest.raises(ConfigError, match=r"key `telemetry.traceSampleRatio`: wants a decimal text from"):
+        load_settings(path)

@@ -55,6 +55,25 @@ class LogContract(ABC):
 
         self.run(place, test)
 
+    def test_append_frames_with_headers_gives_them_back_with_their_frames(self, place: Any) -> None:
+        headers = (("traceparent", b"00-1-2-01"), ("other", bytes(range(256))))
+        frames = [Append(P, b"a", headers), Append(P, b"b"), Append(Q, b"", (("x", b""),)), Append(P, b"c", headers)]
+
+        async def write(log: Log) -> None:
+            await log.append(frames)
+            assert [frame.headers for frame in await read_all(log, P)] == [headers, (), headers]
+            # So many that a log which keeps its newest frames in memory lets go of these.
+            await log.append([Append(P, b"%d" % n) for n in range(100)])
+
+        async def read(log: Log) -> None:
+            stored = await read_all(log, P)
+            assert stored[:3] == [StoredFrame(0, b"a", headers), StoredFrame(1, b"b"), StoredFrame(2, b"c", headers)]
+            assert not any(frame.headers for frame in stored[3:])
+            assert await read_all(log, Q) == [StoredFrame(0, b"", (("x", b""),))]
+
+        self.run(place, write)
+        self.run(place, read)
+
     def test_append_nothing_gives_nothing(self, place: Any) -> None:
         async def test(log: Log) -> None:
             assert await log.append([]) == []
@@ -101,7 +120,7 @@ class LogContract(ABC):
             await asyncio.gather(*[caller(name) for name in range(20)])
             stored = await read_all(log, P)
             assert [frame.offset for frame in stored] == list(range(20 * 25 * 3))
-            assert [tuple(frame) for frame in stored] == sorted(given)
+            assert [(frame.offset, frame.data) for frame in stored] == sorted(given)
             for name in range(20):
                 own = [frame.data for frame in stored if frame.data.startswith(b"%d-" % name)]
                 assert own == [b"%d-%d-%d" % (name, n, part) for n in range(25) for part in range(3)]

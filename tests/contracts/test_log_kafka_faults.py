@@ -270,7 +270,7 @@ async def test_append_frame_as_big_as_the_result_of_a_great_sweep_is_written_and
     writer, reader = KafkaLog(settings), KafkaLog(settings)
     async with asyncio.timeout(PATIENCE_S):
         assert await writer.append([Append(P, b"before"), Append(P, big), Append(P, b"behind")]) == [0, 1, 2]
-        assert [data for _, data in await read_all(reader, P)] == [b"before", big, b"behind"]
+        assert [frame.data for frame in await read_all(reader, P)] == [b"before", big, b"behind"]
         await writer.close()
         await reader.close()
 

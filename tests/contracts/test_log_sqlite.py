@@ -185,6 +185,54 @@ def test_open_another_version_raises_log_error(place: Path) -> None:
         SqliteLog(place)
 
 
+def write_first_version(place: Path) -> None:
+    """A log as the program wrote it before frames had headers."""
+    place.parent.mkdir()
+    with sqlite3.connect(place) as connection:
+        connection.executescript(
+            """
+            CREATE TABLE partitions (
+                id INTEGER PRIMARY KEY, topic TEXT NOT NULL, number INTEGER NOT NULL, UNIQUE (topic, number)
+            ) STRICT;
+            CREATE TABLE frames (
+                partition INTEGER NOT NULL, offset INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (partition, offset)
+            ) STRICT, WITHOUT ROWID;
+            PRAGMA user_version = 1;
+            """
+        )
+        connection.execute("INSERT INTO partitions VALUES (1, ?, ?)", P)
+        connection.execute("INSERT INTO frames VALUES (1, 0, x'61')")
+    connection.close()
+
+
+def test_open_first_version_goes_on_with_headers(place: Path) -> None:
+    async def test() -> None:
+        write_first_version(place)
+        for _ in range(2):
+            log = SqliteLog(place)
+            await log.append([Append(P, b"b", (("k", b"v"),))])
+            await log.close()
+        log = SqliteLog(place)
+        assert await read_all(log, P) == [
+            StoredFrame(0, b"a"),
+            StoredFrame(1, b"b", (("k", b"v"),)),
+            StoredFrame(2, b"b", (("k", b"v"),)),
+        ]
+        await log.close()
+
+    run(test())
+
+
+def test_read_only_first_version_is_read_as_it_is(place: Path) -> None:
+    async def test() -> None:
+        write_first_version(place)
+        reader = SqliteLog.open_read_only(place)
+        assert await reader.read(P, 0) == [StoredFrame(0, b"a")]
+        await reader.close()
+
+    run(test())
+
+
 def test_read_only_no_log_raises_log_error(place: Path) -> None:
     with pytest.raises(LogError):
         SqliteLog.open_read_only(place)
@@ -255,7 +303,7 @@ def test_kill_9_everything_acknowledged_is_there(place: Path) -> None:
         log = SqliteLog(place)
         stored = {}
         for partition in range(3):
-            for offset, data in await read_all(log, TopicPartition("orders", partition)):
+            for offset, data, _ in await read_all(log, TopicPartition("orders", partition)):
                 stored[partition, offset] = data
         assert acknowledged.items() <= stored.items()
         await log.close()

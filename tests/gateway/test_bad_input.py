@@ -249,7 +249,7 @@ def test_query_that_is_wrong_or_foreign_is_refused(
         ("/api/depth?symbol=BTC_USDT&limit=0", 400),
         ("/api/symbols?x=1", 400),
         ("/api/nothing", 404),
-        ("/", 404),
+        ("/console/nothing", 404),
         ("/api/orders/", 404),
         ("/api/transfers/in", 405),
         ("/api/admin/users/1001", 403),

@@ -39,12 +39,16 @@ NEEDS = {
     "PUT /api/admin/symbols/{name}": "admin",
     "PUT /api/admin/policy": "admin",
     "GET /api/admin/state": "admin",
+    "GET /api/admin/operations": "admin",
+    "GET /api/admin/log-level": "admin",
+    "PUT /api/admin/log-level": "admin",
 }
 PUBLIC = {
     "POST /api/auth/token",
     "GET /api/trades",
     "GET /api/depth",
     "GET /api/symbols",
+    "GET /api/operations",
     "GET /health/live",
     "GET /health/ready",
     "GET /metrics",

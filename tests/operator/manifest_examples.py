@@ -65,6 +65,7 @@ def everything(name: str = "demo") -> Exchange:
         "matcher": {"shards": 64, "standby": True},
         "backup": {"target": "s3://bucket/backups", "credentialsSecretRef": {"name": "store"}},
         "scheduling": {"tolerations": [{"operator": "Exists"}], "priorityClassName": "high"},
+        "observability": {"otlpEndpoint": "collector:4318", "otlpProtocol": "http", "traceSampleRatio": "1"},
     }
     return exchange_of(spec, name)
 

@@ -79,10 +79,10 @@ def schemas(schema: Tree, path: Path_ = ()) -> Iterator[tuple[Path_, Tree]]:
 
 @pytest.fixture(scope="module")
 def with_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The chart with one dashboard more."""
+    """The chart with one dashboard, and none of its own."""
     chart = tmp_path_factory.mktemp("chart") / CHART.name
-    shutil.copytree(CHART, chart)
-    (chart / "dashboards").mkdir(exist_ok=True)
+    shutil.copytree(CHART, chart, ignore=shutil.ignore_patterns("dashboards"))
+    (chart / "dashboards").mkdir()
     (chart / "dashboards" / "overview.json").write_text(_DASHBOARD)
     return chart
 

@@ -25,7 +25,7 @@ _RUN = _SERVICES | {"topics", "schema", "backup"}
         ({"gateway": {"replicas": 7}}, set()),
         ({"gateway": {"autoscaling": {}}}, set()),
         ({"gateway": {"ingress": {"host": "a.example.com"}}}, set()),
-        ({"settlement": {"replicas": 3}}, set()),
+        ({"settlement": {"replicas": 3}}, {"gateway"}),
         ({"ubscore": {"storage": "99Gi"}}, set()),
         ({"redpanda": {"managed": {"storage": "99Gi"}}}, set()),
         ({"backup": {"suspend": True}}, set()),

@@ -93,6 +93,10 @@ def test_those_who_have_an_address_in_their_settings_may_speak_to_it(exchange: E
         assert _speaks_to_database(rules, component, exchange) == ("database" in settings)
         for core in ("ubscore", "ubscore-standby", "matcher", "matcher-standby"):
             assert rules.connects(component, core, 3100) == ("addresses" in settings.get("matcher", {}))
+        for member in ("settlement", "order-history"):
+            assert rules.connects(component, member, 3100) == ("addresses" in settings.get("settlement", {}))
+        # A backup may speak with everybody.
+        assert rules.leaves(component, _ANYWHERE, 4318) == ("telemetry" in settings or component == "backup")
 
 
 def _speaks_to_brokers(rules: Rules, component: str, exchange: Exchange) -> bool:
@@ -129,6 +133,28 @@ def test_managed_brokers_and_nodes_speak_among_themselves() -> None:
     assert not rules.enters("scylla", "gateway", 7000)
     assert not rules.enters("redpanda", _ELSEWHERE, 9092)
     assert not rules.enters("scylla", _ELSEWHERE, 9042)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [
+        ("http://collector", 80),
+        ("https://collector/", 443),
+        ("https://collector:8443/", 8443),
+        ("collector:4317", 4317),
+    ],
+)
+def test_traces_leave_by_the_port_of_their_endpoint_alone(endpoint: str, port: int) -> None:
+    rules = Rules(example("minimal", observability={"otlpEndpoint": endpoint}))
+    for component in ("gateway", "ubscore", "matcher", "settlement", "order-history"):
+        assert [one for one in (80, 443, 4317, 8443) if rules.leaves(component, _ANYWHERE, one)] == [port]
+    for component in ("topics", "schema", "redpanda", "scylla"):
+        assert not rules.leaves(component, _ANYWHERE, port)
+
+
+def test_traces_that_nobody_wants_leave_by_no_port() -> None:
+    rules = Rules(example("minimal"))
+    assert not any(rules.leaves("gateway", _ANYWHERE, port) for port in (80, 443, 4317, 4318))
 
 
 def test_without_policies_there_are_none() -> None:

@@ -165,6 +165,19 @@ def test_cores_are_found_where_their_pods_are(tmp_path: Path) -> None:
         assert (workload["serviceName"], workload["replicas"]) == (name, 64)
 
 
+def test_members_of_projections_are_found_where_their_pods_are(tmp_path: Path) -> None:
+    exchange = exchange_of(merged(smallest(), {"settlement": {"replicas": 2}}))
+    settings = Pods(exchange, tmp_path).load("gateway")
+    assert settings.settlement.addresses == [
+        "http://demo-settlement-0.demo-settlement.trading.svc:3100",
+        "http://demo-settlement-1.demo-settlement.trading.svc:3100",
+    ]
+    assert settings.order_history.addresses == ["http://demo-order-history-0.demo-order-history.trading.svc:3100"]
+    for name in ("demo-settlement", "demo-order-history"):
+        workload = of(exchange)["StatefulSet", name]["spec"]
+        assert workload["serviceName"] == name
+
+
 def test_topics_keep_frames_for_as_long_as_backups_need_them(tmp_path: Path) -> None:
     day_ms = 86_400_000
     spec = smallest() | {"redpanda": {"managed": {}, "retention": "1d"}, "backup": {"target": "s3://b/c"}}
@@ -185,6 +198,35 @@ def test_what_concerns_one_component_is_not_in_the_settings_of_others(tmp_path: 
     assert sections("ubscore") == {"log", "internal", "broker", "ubscore", "matcher", "auth", "journal"}
     assert sections("settlement") == {"log", "internal", "broker", "database", "ubscore", "matcher"}
     assert {"server", "gateway"} <= sections("gateway")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "url"),
+    [
+        ("collector.monitoring:4318", "http://collector.monitoring:4318"),
+        ("http://collector:4317", "http://collector:4317"),
+        ("https://otlp.example.com/", "https://otlp.example.com"),
+    ],
+)
+def test_traces_go_where_the_resource_says(endpoint: str, url: str, tmp_path: Path) -> None:
+    observability = {"otlpEndpoint": endpoint, "otlpProtocol": "http", "traceSampleRatio": "0.25", "logLevel": "debug"}
+    pods = Pods(exchange_of(merged(smallest(), {"observability": observability})), tmp_path)
+    for component in ("gateway", "ubscore", "matcher", "settlement", "order-history"):
+        settings = pods.load(component)
+        telemetry = settings.telemetry
+        assert (telemetry.otlp_endpoint, telemetry.otlp_protocol) == (url, "http")
+        assert telemetry.trace_sample_micros == 250_000
+        assert settings.log.level == "debug"
+    for component in ("topics", "schema", "backup"):
+        assert "telemetry" not in pods.text(component)
+
+
+def test_without_an_endpoint_nothing_is_said_of_traces(tmp_path: Path) -> None:
+    ratio = exchange_of(merged(smallest(), {"observability": {"traceSampleRatio": "1"}}))
+    pods, other = Pods(exchange_of(smallest()), tmp_path), Pods(ratio, tmp_path)
+    for component in pods.templates:
+        assert "telemetry" not in pods.text(component)
+        assert pods.text(component) == other.text(component)
 
 
 def test_settings_have_another_name_when_they_say_something_else() -> None:

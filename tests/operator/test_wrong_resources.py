@@ -182,6 +182,46 @@ NEW: Final = [
         ("spec.gateway.issuers[1]: Duplicate value", '"issuer":"https://a"'),
     ),
     Wrong(
+        "endpoint of traces without a port",
+        {"spec.observability.otlpEndpoint": "collector"},
+        ("spec.observability.otlpEndpoint", "must be host:port, or a URL", "such as http://collector.monitoring:4317"),
+    ),
+    Wrong(
+        "endpoint of traces with a path",
+        {"spec.observability.otlpEndpoint": "http://collector:4318/v1/traces"},
+        ("spec.observability.otlpEndpoint", "without a path"),
+    ),
+    Wrong(
+        "endpoint of traces of another scheme",
+        {"spec.observability.otlpEndpoint": "grpc://collector:4317"},
+        ("spec.observability.otlpEndpoint", "a URL of http or https"),
+    ),
+    Wrong(
+        "endpoint of traces on a port that no host has",
+        {"spec.observability.otlpEndpoint": "collector:65536"},
+        ("spec.observability.otlpEndpoint", "must be host:port"),
+    ),
+    Wrong(
+        "more traces than requests",
+        {"spec.observability.traceSampleRatio": "1.5"},
+        ("spec.observability.traceSampleRatio", "must be a share from 0 to 1 in quotes"),
+    ),
+    Wrong(
+        "share of traces without quotes",
+        {"spec.observability.traceSampleRatio": 0.01},
+        ("spec.observability.traceSampleRatio", "type string"),
+    ),
+    Wrong(
+        "unknown protocol of traces",
+        {"spec.observability.otlpProtocol": "zipkin"},
+        ("spec.observability.otlpProtocol", 'supported values: "grpc", "http"'),
+    ),
+    Wrong(
+        "unknown log level",
+        {"spec.observability.logLevel": "trace"},
+        ("spec.observability.logLevel", 'supported values: "debug"'),
+    ),
+    Wrong(
         "name that is too long for its Services",
         {"metadata.name": "an-exchange-with-more-than-32-characters"},
         ("metadata.name", "at most 32 of a-z, 0-9 and '-'"),
@@ -319,6 +359,9 @@ ALLOWED: Final[Mapping[str, Mapping[str, Any]]] = {
     "new version": {"spec.image.tag": "0.2.0"},
     "storage grows": {"spec.ubscore.storage": "2049Mi", "spec.redpanda.managed.storage": "1Ti"},
     "more gateways": {"spec.gateway.replicas": 5},
+    "traces by host and port": {"spec.observability": {"otlpEndpoint": "collector:65535", "traceSampleRatio": "0"}},
+    "traces by URL": {"spec.observability": {"otlpEndpoint": "https://otlp.example.com/", "traceSampleRatio": "1.0"}},
+    "no traces any more": {"spec.observability.otlpEndpoint": ""},
     "new asset and symbol": {
         "spec.assets.3": {"name": "SOL", "scale": 9},
         "spec.symbols.3": MINIMAL["spec"]["symbols"][0] | {"name": "SOL_USDT", "base": "SOL"},

@@ -180,6 +180,8 @@ class Stack:
         }
         for service, count in shards.items():
             config[service] = {"shards": count, "addresses": addresses[service]}
+        for section, name in (("settlement", "settlement-0"), ("orderHistory", "order-history-0")):
+            config[section] = {"addresses": [self.processes[name].url]}
         for section, values in more.items():
             config[section] = config[section] | values if section in config else values
         # JSON is YAML.

@@ -47,6 +47,8 @@ class LiveExchange:
             # Said to be TCP: else asyncio does not switch Nagle's algorithm off, and every answer takes 40 ms.
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
             listener.bind(("127.0.0.1", 0))
+            # Before anybody is told: who comes before the server accepts has to wait, and is not refused.
+            listener.listen()
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             self._server = Server(self.exchange.app)
         except BaseException as error:

@@ -18,7 +18,7 @@ class MemoryLog:
     """
 
     def __init__(self) -> None:
-        self._frames: dict[TopicPartition, list[bytes]] = defaultdict(list)
+        self._frames: dict[TopicPartition, list[Append]] = defaultdict(list)
         self._changed = asyncio.Condition()
         self.open = asyncio.Event()
         self.open.set()
@@ -34,7 +34,7 @@ class MemoryLog:
             raise self.failures.pop(0)
         offsets = []
         for frame in frames:
-            self._frames[frame.partition].append(frame.data)
+            self._frames[frame.partition].append(frame)
             offsets.append(len(self._frames[frame.partition]) - 1)
         async with self._changed:
             self._changed.notify_all()
@@ -48,7 +48,8 @@ class MemoryLog:
         frames = self._frames[partition]
         if not 0 <= offset <= len(frames):
             raise LogError(f"{partition}: no offset {offset}")
-        return [StoredFrame(offset + n, data) for n, data in enumerate(frames[offset : offset + max_frames])]
+        part = frames[offset : offset + max_frames]
+        return [StoredFrame(offset + n, frame.data, frame.headers) for n, frame in enumerate(part)]
 
     async def wait(self, partition: TopicPartition, offset: int) -> None:
         async with self._changed:
@@ -65,7 +66,7 @@ class MemoryLog:
 
     def decoded(self, partition: TopicPartition) -> list[Frame[object]]:
         """Every frame of a partition, opened."""
-        return [decode_frame(partition.topic, data) for data in self._frames[partition]]
+        return [decode_frame(partition.topic, frame.data) for frame in self._frames[partition]]
 
     async def say(self, partition: TopicPartition, source: str, first_sequence: int, records: list[object]) -> None:
         """Append one frame of these records."""

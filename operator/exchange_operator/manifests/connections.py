@@ -18,6 +18,8 @@ KAFKA_PORT: Final = 9092
 CQL_PORT: Final = 9042
 
 _MOST_COPIES: Final = 3
+_PORTS: Final = {"http": 80, "https": 443}
+"""Of a URL that names none."""
 
 
 class SecretFile(NamedTuple):
@@ -111,6 +113,33 @@ def replication_factor(exchange: Exchange) -> int:
     return min(_MOST_COPIES, len(_managed_nodes(exchange)))
 
 
+def telemetry(exchange: Exchange) -> Section:
+    """Where traces go. Nothing is said where there are none: then no pod has to start anew for what it does not do."""
+    wanted = exchange.spec.observability
+    if not wanted.otlp_endpoint:
+        return Section({})
+    said = {
+        "otlpEndpoint": _otlp_url(wanted.otlp_endpoint),
+        "otlpProtocol": wanted.otlp_protocol,
+        "traceSampleRatio": wanted.trace_sample_ratio,
+    }
+    return Section({"telemetry": said})
+
+
+def telemetry_port(exchange: Exchange) -> int | None:
+    """On which port traces are taken; None when there are none."""
+    endpoint = exchange.spec.observability.otlp_endpoint
+    if not endpoint:
+        return None
+    scheme, _, rest = _otlp_url(endpoint).partition("://")
+    port = rest.rstrip("/").partition(":")[2]
+    return int(port) if port else _PORTS[scheme]
+
+
+def _otlp_url(endpoint: str) -> str:
+    return endpoint if "://" in endpoint else f"http://{endpoint}"
+
+
 def secret_key(exchange: Exchange) -> Section:
     """The secret that all processes of the exchange share."""
     file = SecretFile(keys_name(exchange), "secret.key", "keys/secret.key")
@@ -152,6 +181,16 @@ def addresses(exchange: Exchange) -> Section:
     )
 
 
+def members(exchange: Exchange) -> Section:
+    """Where every member of settlement and of order history says how it is."""
+    spec = exchange.spec
+    replicas = {"settlement": spec.settlement.replicas, "order-history": spec.order_history.replicas}
+    urls = {name: [_url(exchange, name, member) for member in range(count)] for name, count in replicas.items()}
+    return Section(
+        {"settlement": {"addresses": urls["settlement"]}, "orderHistory": {"addresses": urls["order-history"]}}
+    )
+
+
 def managed_node(exchange: Exchange, index: str) -> str:
     """By which name clients know a node of a managed database. index: a number, or what stands for it."""
     return host_name(exchange, f"{object_name(exchange, 'scylla')}-{index}")
@@ -159,7 +198,11 @@ def managed_node(exchange: Exchange, index: str) -> str:
 
 def _core_urls(exchange: Exchange, core: str, shard: int, standby: bool) -> list[str]:
     names = [core, f"{core}-standby"] if standby else [core]
-    return [f"http://{host_name(exchange, object_name(exchange, name), shard)}:{INTERNAL_PORT}" for name in names]
+    return [_url(exchange, name, shard) for name in names]
+
+
+def _url(exchange: Exchange, component: str, pod: int) -> str:
+    return f"http://{host_name(exchange, object_name(exchange, component), pod)}:{INTERNAL_PORT}"
 
 
 def _managed_broker_count(exchange: Exchange) -> int:

@@ -1,8 +1,8 @@
 """Who may speak with whom. Nothing, but for what is said here; probes of the node's kubelet always come through.
 
-Brokers and databases of somebody else are known by name, and policies know addresses only: so their ports are open to
-everywhere. Brokers that tell clients other ports than those of `bootstrapServers`, and pods that answer a Service on
-another port, want a policy besides ours: policies add up.
+Brokers and databases of somebody else, and what takes traces, are known by name, and policies know addresses only: so
+their ports are open to everywhere. Brokers that tell clients other ports than those of `bootstrapServers`, and pods
+that answer a Service on another port, want a policy besides ours: policies add up.
 """
 
 from typing import Final
@@ -31,6 +31,8 @@ def policies(exchange: Exchange) -> tuple[Manifest, ...]:
         _database_clients(exchange),
         _cores(exchange),
         _core_readers(exchange),
+        _members(exchange),
+        _watchers(exchange),
         _metrics(exchange),
         _rest(exchange),
     ]
@@ -40,6 +42,8 @@ def policies(exchange: Exchange) -> tuple[Manifest, ...]:
         found.append(_database(exchange))
     if exchange.spec.backup is not None:
         found.append(_backups(exchange))
+    if (port := connections.telemetry_port(exchange)) is not None:
+        found.append(_policy(exchange, "traces", _PROCESSES, egress=[{"ports": _ports(port)}]))
     # Last, so that to switch policies on denies nothing that the others allow, not for a moment.
     return (*found, _default(exchange))
 
@@ -92,6 +96,17 @@ def _cores(exchange: Exchange) -> Manifest:
 def _core_readers(exchange: Exchange) -> Manifest:
     rule = {"to": _pods(exchange, *_CORES), "ports": _ports(INTERNAL_PORT)}
     return _policy(exchange, "core-readers", _READERS, egress=[rule])
+
+
+def _members(exchange: Exchange) -> Manifest:
+    rule = {"from": _pods(exchange, gateway.COMPONENT), "ports": _ports(INTERNAL_PORT)}
+    return _policy(exchange, "members", projections.PROJECTIONS, ingress=[rule])
+
+
+def _watchers(exchange: Exchange) -> Manifest:
+    """The gateways show how all processes are."""
+    rule = {"to": _pods(exchange, *projections.PROJECTIONS), "ports": _ports(INTERNAL_PORT)}
+    return _policy(exchange, "watchers", (gateway.COMPONENT,), egress=[rule])
 
 
 def _metrics(exchange: Exchange) -> Manifest:

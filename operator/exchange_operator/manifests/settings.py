@@ -62,7 +62,8 @@ def _config_map(exchange: Exchange, component: str, settings: Mapping[str, Any])
 
 def _process(exchange: Exchange) -> Section:
     internal = {"host": "0.0.0.0", "port": INTERNAL_PORT}  # noqa: S104  NetworkPolicies say who gets there
-    return Section({"log": {"level": exchange.spec.observability.log_level}, "internal": internal})
+    log = {"level": exchange.spec.observability.log_level}
+    return Section({"log": log, "internal": internal} | connections.telemetry(exchange).settings)
 
 
 def _server(exchange: Exchange) -> Section:
@@ -113,6 +114,7 @@ _SECTIONS: Final[Mapping[str, tuple[Callable[[Exchange], Section], ...]]] = {
         connections.database,
         connections.shards,
         connections.addresses,
+        connections.members,
         connections.secret_key,
         connections.credentials,
         connections.issuers,

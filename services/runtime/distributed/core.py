@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from services.adapters.core_meter import CoreMeter
 from services.adapters.internal_server import CoreReads, Health
 from services.adapters.logs import Logs
 from services.adapters.ports import BalanceReads, BookReads, CoreSnapshot, CoreState, Log
@@ -37,7 +38,7 @@ class CoreProcess(Generic[C]):
     """`Process` of one instance of a core.
 
     It is ready once it has recovered and has come to where its input ended at that time, and from then on.
-    balances, books: its reads, given its shell.
+    account_shards: how many there are, for one of them. balances, books: its reads, given its shell.
     """
 
     def __init__(
@@ -48,20 +49,23 @@ class CoreProcess(Generic[C]):
         logs: Logs,
         lines: AppliedHook,
         *,
+        account_shards: int = 0,
         balances: Callable[[CoreShell[C]], BalanceReads] | None = None,
         books: Callable[[CoreShell[C]], BookReads] | None = None,
     ) -> None:
         self._parts = parts = ProcessParts(kind.service, kind.shard, settings, logs)
         self.name, self.metrics = parts.name, parts.metrics
         self._log = place.log
-        hooks = (parts.metrics.applied(kind.service, kind.shard), lines)
+        meter = CoreMeter(parts.metrics, kind.fresh().source, kind.shard, account_shards)
         self.shell, self._journal, self._directory = build_core(
             kind,
             settings.journal,
             place.folder,
             place.log,
             parts.clock,
-            hooks,
+            (lines,),
+            meter,
+            tracing=parts.tracing,
             standby=place.standby,
             takeover_after_s=place.takeover_after_ms / 1000,
         )

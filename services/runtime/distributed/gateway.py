@@ -11,8 +11,11 @@ from fastapi import FastAPI
 from services.adapters.internal_client import RemoteBalanceReads, RemoteBookReads, RemoteCore
 from services.adapters.internal_server import Health
 from services.adapters.logs import Logs
+from services.adapters.neighbours import Neighbour, Neighbours
 from services.adapters.ports import CoreState
 from services.adapters.shared_books import SharedBookReads
+from services.adapters.store_calls import CallWatch, calls_meter, reads_meter, requests_meter
+from services.adapters.traced_calls import traced
 from services.config import Settings
 from services.domain.errors import ConfigError, CoreUnavailable, LogError, StoreUnavailable
 from services.domain.topics import matcher_source, ubscore_source
@@ -28,6 +31,7 @@ from services.runtime.declarations import declare, fund_demo_users
 from services.runtime.demo_data import with_demo
 from services.runtime.distributed.process import STOPPING, ProcessParts
 from services.runtime.gateway_config import gateway_config
+from services.runtime.watched import watch_gateway_lag
 from services.shell.projection_shell import RUNNING
 
 SERVER: Final = "http server"
@@ -55,12 +59,21 @@ class GatewayProcess:
         self._member, self._demo = member, demo
         self._listener = listener
         self._log, self._store = open_log(settings, self.name), open_store(settings)
+        parts.traces.watch_requests(parts.metrics)
+        self._store.on_call = self._traced(calls_meter(parts.metrics))
+        self._store.on_request = requests_meter(parts.metrics)
         self._secrets, self._credentials = secrets_of(settings), credentials_of(settings)
         token = self._secrets.internal_token
         self._accounts = _remote_cores("ubscore", ubscore_source, settings.ubscore.addresses, token)
         self._matchers = _remote_cores("matcher", matcher_source, settings.matcher.addresses, token)
+        self._neighbours = Neighbours(neighbours_of(settings))
+        for core in (*self._accounts, *self._matchers):
+            core.on_read = self._traced(reads_meter(parts.metrics, core.name), core.name)
         self._gateway: Gateway | None = None
         self._server: Server | None = None
+
+    def _traced(self, watch: CallWatch, core: str = "") -> CallWatch:
+        return watch if self._parts.tracing is None else traced(watch, core)
 
     async def health(self) -> Health:
         states = self._parts.states()
@@ -75,6 +88,7 @@ class GatewayProcess:
         app = create_app(self._deps())
         gateway: Gateway = app.state.gateway
         self._gateway = gateway
+        watch_gateway_lag(parts.metrics, parts.watch_ends(self._log), gateway.tracker)
         parts.tasks.spawn(self.name, gateway.run())
         await parts.tasks.run_beside(self._prepare(gateway))
         self._serve(app)
@@ -101,7 +115,10 @@ class GatewayProcess:
             health=self._parts.states,
             states=self._states,
             event=self._parts.lines.info,
-            registry=self.metrics.registry,
+            tracing=self._parts.tracing,
+            metrics=self.metrics,
+            log_levels=self._parts.logs.levels,
+            others=self._neighbours.ask,
         )
 
     async def _states(self) -> Sequence[CoreState]:
@@ -149,6 +166,7 @@ class GatewayProcess:
         await parts.end()
         for core in (*self._accounts, *self._matchers):
             await core.close()
+        await self._neighbours.close()
         await self._log.close()
         await self._store.close()
 
@@ -165,6 +183,29 @@ async def _require_started(gateway: Gateway) -> None:
     if not gateway.tracker.started:
         problems = await gateway.tracker.lags()
         raise LogError("; ".join(f"{name} {problem}" for name, problem in problems.items()) or "answers are not read")
+
+
+def neighbours_of(settings: Settings) -> list[Neighbour]:
+    """All processes but the gateways, by their addresses. Of a service that has none, that it has none."""
+    found = [
+        Neighbour(source(shard) + _instance(instance), url)
+        for source, cores in ((ubscore_source, settings.ubscore), (matcher_source, settings.matcher))
+        for shard, urls in enumerate(cores.addresses)
+        for instance, url in enumerate(urls)
+    ]
+    for name, key, members in (
+        ("settlement", "settlement", settings.settlement),
+        ("order-history", "orderHistory", settings.order_history),
+    ):
+        found += [Neighbour(f"{name}-{member}", url) for member, url in enumerate(members.addresses)]
+        if not members.addresses:
+            found.append(Neighbour(name, "", missing=f"nobody said where it is: set key `{key}.addresses`"))
+    return found
+
+
+def _instance(number: int) -> str:
+    """What is behind the core's name in that of its instance."""
+    return "" if number == 0 else "-standby" if number == 1 else f"-standby-{number}"
 
 
 def _remote_cores(

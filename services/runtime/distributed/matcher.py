@@ -15,5 +15,5 @@ def matcher_process(shard: int, place: CorePlace, settings: Settings, logs: Logs
     accounts = settings.ubscore.shards
     outputs = [TopicPartition(ENGINE_OUTPUTS, shard), *(TopicPartition(BALANCE_OPERATIONS, n) for n in range(accounts))]
     kind = CoreKind("matcher", shard, lambda: MatcherEngine(shard, accounts), MatcherEngine.restore, outputs)
-    lines = EventLines(logs if settings.log.events else None, shard).matcher_applied
+    lines = EventLines(logs, shard, events=settings.log.events).matcher_applied
     return CoreProcess(kind, place, settings, logs, lines, books=lambda shell: LocalBookReads(lambda: shell.core))

@@ -13,6 +13,7 @@ from services.adapters.metrics import Metrics
 from services.adapters.ports import Log
 from services.config import Settings
 from services.runtime.service_tasks import ServiceTasks
+from services.runtime.traces import Traces
 from services.shell.projection_shell import RUNNING
 
 FIRST_BACKOFF_SECONDS: Final = 0.1
@@ -58,10 +59,14 @@ class ProcessParts:
         self.lines = logs.service(service.replace("-", "_"), member)
         self.clock = SystemClock()
         self.metrics = Metrics(__version__)
+        self.traces = Traces(settings, logs, local=False)
+        self.traces.watch(self.metrics)
+        self.tracing = self.traces.service(service.replace("-", "_"), member)
         self.tasks = ServiceTasks()
         self.state = STARTING
         """RUNNING, or what it does or waits for before that."""
         self._beside: list[asyncio.Task[None]] = []
+        self.metrics.watch_components(lambda: [(name, state == RUNNING) for name, state in self.states().items()])
 
     def watch_ends(self, log: Log) -> LogEnds:
         """Know where partitions end, for the numbers."""
@@ -103,6 +108,7 @@ class ProcessParts:
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
+        await self.traces.close()
         self.tasks.close()
 
     def _wait_for(self, state: str) -> None:

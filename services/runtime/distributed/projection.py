@@ -8,6 +8,8 @@ from services.adapters.frames_faust import NO_BROKER, FaustFrames
 from services.adapters.internal_server import Health
 from services.adapters.logs import Logs
 from services.adapters.ports import Clock, ProjectionStore
+from services.adapters.store_calls import calls_meter, requests_meter
+from services.adapters.tracing_port import Tracing
 from services.config import Settings
 from services.domain.errors import LogError, StoreUnavailable
 from services.domain.topics import TopicPartition
@@ -32,6 +34,7 @@ class ProjectionPlace(NamedTuple):
     store: ProjectionStore
     clock: Clock
     done: Done
+    tracing: Tracing | None
 
 
 class ProjectionKind(NamedTuple):
@@ -60,12 +63,15 @@ class ProjectionProcess:
         self._log = open_log(settings, f"{self.name}-ends")
         self._ends = parts.watch_ends(self._log)
         watch_projections(parts.metrics, self._shells, self._ends)
+        parts.metrics.watch_components(self._running)
+        self._store.on_call = calls_meter(parts.metrics)
+        self._store.on_request = requests_meter(parts.metrics)
 
     async def health(self) -> Health:
         member = self._member
         states = self._parts.states(member.state if member is not None else "")
         if member is not None:
-            states |= {f"{self.name} {shell.partition}": self._state_of(shell) for shell in self._shells()}
+            states |= self._shell_states()
         return Health(all(state in READY_STATES for state in states.values()), states)
 
     async def start(self) -> None:
@@ -79,7 +85,7 @@ class ProjectionProcess:
 
         def make_shell(partition: TopicPartition) -> ProjectionShell[Any]:
             self._ends.end_now(partition)
-            return kind.shell(ProjectionPlace(partition, frames, store, parts.clock, frames.done))
+            return kind.shell(ProjectionPlace(partition, frames, store, parts.clock, frames.done, parts.tracing))
 
         self._member = member = ProjectionMember(frames, make_shell)
         parts.tasks.spawn(self.name, member.run())
@@ -107,6 +113,12 @@ class ProjectionProcess:
         """Raises LogError when a topic has fewer partitions than there are shards."""
         for topic in self._kind.topics:
             await self._log.end(TopicPartition(topic, self._partitions[topic] - 1))
+
+    def _shell_states(self) -> dict[str, str]:
+        return {f"{self.name} {shell.partition}": self._state_of(shell) for shell in self._shells()}
+
+    def _running(self) -> Iterable[tuple[str, bool]]:
+        return [(name, state == RUNNING) for name, state in self._shell_states().items()]
 
     def _state_of(self, shell: ProjectionShell[Any]) -> str:
         """Its own, or that the brokers are silent: then nothing arrives, and the group does not notice for long."""

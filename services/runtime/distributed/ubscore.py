@@ -15,12 +15,13 @@ def ubscore_process(shard: int, place: CorePlace, settings: Settings, logs: Logs
     shards, matchers = settings.ubscore.shards, settings.matcher.shards
     outputs = [TopicPartition(BALANCE_EVENTS, shard), *(TopicPartition(ORDERS, n) for n in range(matchers))]
     kind = CoreKind("ubscore", shard, lambda: UbsCore(shard, shards), UbsCore.restore, outputs)
-    lines = EventLines(logs if settings.log.events else None, shard).ubscore_applied
+    lines = EventLines(logs, shard, events=settings.log.events).ubscore_applied
     return CoreProcess(
         kind,
         place,
         settings,
         logs,
         lines,
+        account_shards=shards,
         balances=lambda shell: LocalBalanceReads(lambda: shell.core.state),
     )

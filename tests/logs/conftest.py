@@ -1,0 +1,1 @@
+from tests.support.brokers import broker, started_broker  # noqa: F401
