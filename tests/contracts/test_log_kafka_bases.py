@@ -38,7 +38,7 @@ class _Lowered:
 
     async def read(self, partition: TopicPartition, offset: int, max_frames: int = 256) -> list[StoredFrame]:
         frames = await self._log.read(partition, offset + BASE, max_frames)
-        return [StoredFrame(frame.offset - BASE, frame.data) for frame in frames]
+        return [StoredFrame(frame.offset - BASE, frame.data, frame.headers) for frame in frames]
 
     async def wait(self, partition: TopicPartition, offset: int) -> None:
         await self._log.wait(partition, offset + BASE)

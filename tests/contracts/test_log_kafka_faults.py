@@ -79,7 +79,7 @@ class _Load:
         for partition, acknowledged in self.acknowledged.items():
             stored = await read_all(fresh, partition)
             assert [frame.offset for frame in stored] == list(range(len(stored)))
-            frames = dict(stored)
+            frames = {frame.offset: frame.data for frame in stored}
             assert acknowledged.items() <= frames.items()
             assert set(frames.values()) <= set(acknowledged.values()) | self.unknown
             assert len(set(frames.values())) == len(frames), "nothing is there twice"
@@ -248,7 +248,7 @@ async def test_two_producers_at_once_both_keep_their_order_and_all_is_there(sett
     async with asyncio.timeout(PATIENCE_S):
         written = await asyncio.gather(write(0), write(1))
         for log in logs:
-            assert [tuple(frame) for frame in await read_all(log, P)] == sorted(written[0] + written[1])
+            assert [(frame.offset, frame.data) for frame in await read_all(log, P)] == sorted(written[0] + written[1])
         for log in logs:
             await log.close()
     assert all(offsets == sorted(offsets) for offsets in ([o for o, _ in own] for own in written))
