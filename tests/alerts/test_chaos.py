@@ -218,5 +218,3 @@ def test_settlement_whose_store_was_set_back_says_so_before_it_ends(watched: Wat
     assert alert["labels"]["reason"] == "has stopped itself"
     assert stack.stop_process("settlement-0") == 1
     assert "it was set back; a restart goes on from 1" in stack.processes["settlement-0"].output
-    stack.restart("settlement-0")
-    stack.wait_ready("settlement-0")
