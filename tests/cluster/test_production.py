@@ -226,10 +226,12 @@ def test_applied_with_the_secrets_of_its_comments_becomes_ready(
 
 def test_policies_budgets_and_ingress_are_there(exchange: OnCluster, outside: Outside) -> None:
     policies = {one["metadata"]["name"]: one["spec"] for one in exchange.get("networkpolicies")["items"]}
-    names = ("default", "broker-clients", "database-clients", "cores", "core-readers", "metrics", "rest", "backup")
+    clients = ("broker-clients", "database-clients")
+    pairs = ("cores", "core-readers", "members", "watchers")
+    names = ("default", *clients, *pairs, "metrics", "rest", "backup")
     assert set(policies) == {f"{_NAME}-{name}" for name in names}
     assert policies[f"{_NAME}-default"]["policyTypes"] == ["Ingress", "Egress"]
-    ports = {name: policies[f"{_NAME}-{name}"]["egress"][0]["ports"] for name in ("broker-clients", "database-clients")}
+    ports = {name: policies[f"{_NAME}-{name}"]["egress"][0]["ports"] for name in clients}
     assert ports == {
         "broker-clients": [{"protocol": "TCP", "port": int(outside.broker.secure_address.rpartition(":")[2])}],
         "database-clients": [{"protocol": "TCP", "port": outside.database.port}],
