@@ -104,6 +104,12 @@ def forget_former(kind: str, current: str) -> None:
         shutil.rmtree(archive.parent)
 
 
+def forget(prefix: str) -> None:
+    """Remove archives from the disk whose names begin like this."""
+    for archive in fetched("containers", Path.mkdir).parent.glob(f"{prefix}*/{ARCHIVE}"):
+        shutil.rmtree(archive.parent)
+
+
 def _make(folder: Path, sources: str, settings: str) -> None:
     root = folder / "root"
     folder.mkdir()
