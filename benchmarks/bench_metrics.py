@@ -28,7 +28,7 @@ from services.adapters.core_meter import CoreMeter
 from services.adapters.metrics import Metrics
 from services.adapters.ports import StoredFrame
 from services.adapters.projection_meter import ProjectionMeter
-from services.domain.core import Core
+from services.domain.core import Core, Output
 from services.domain.instruments import SymbolSettings
 from services.domain.messages import (
     CreateUser,
@@ -195,15 +195,17 @@ def _core(make: Callable[[], Core], streams: Streams, metered: bool) -> int:
         batch = [StoredFrame(start + at, data) for at, data in enumerate(frames[start : start + BATCH_FRAMES])]
         watch.began(batch)
         watch.passed("journal")
+        said: list[Output] = []
         for stored in batch:
             frame = decode_frame(core.input.topic, stored.data)
             outputs = core.apply(frame, stored.offset)
-            for output in outputs:
-                encode_frame(core.source, output.first_sequence, output.records)
+            said += outputs
             if metered:
                 meter.applied(frame, stored.offset, outputs)
             count += len(frame.records)
         watch.passed("apply")
+        for output in said:
+            encode_frame(core.source, output.first_sequence, output.records)
         watch.passed("publish")
     return count
 
