@@ -14,7 +14,7 @@ from tests.cluster.scratch import scratch_image
 ECHO_IMAGE: Final = "exchange.test/echo:1"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """A real API server that runs no pods. Each test has a namespace, or names, of its own."""
     server = ApiServer(tmp_path_factory.mktemp("api-server"))

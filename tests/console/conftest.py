@@ -7,17 +7,19 @@ from playwright.sync_api import Browser
 
 from tests.console.browser import DESK, Console, Open, chromium
 from tests.console.traffic import trade_a_while
+from tests.support.brokers import broker, started_broker  # noqa: F401
+from tests.support.databases import database, started_database  # noqa: F401
 from tests.support.live_exchange import LiveExchange
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveExchange]:
     exchange = LiveExchange(tmp_path_factory.mktemp("exchange"))
     yield exchange
     exchange.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def busy(live: LiveExchange) -> LiveExchange:
     """It has a book and has traded."""
     trade_a_while(live)

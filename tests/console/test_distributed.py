@@ -15,8 +15,6 @@ from services.domain.topics import account_shard
 from tests.real.broker import Broker
 from tests.real.database import Database
 from tests.real.stack import Stack
-from tests.support.brokers import broker, started_broker  # noqa: F401
-from tests.support.databases import database, started_database  # noqa: F401
 from tests.support.processes import run
 
 SHARDS = 2
@@ -25,7 +23,7 @@ PATIENCE_S = 60.0
 
 
 @pytest.fixture
-def stack(tmp_path: Path, broker: Broker, database: Database) -> Iterator[Stack]:  # noqa: F811
+def stack(tmp_path: Path, broker: Broker, database: Database) -> Iterator[Stack]:
     with Stack(tmp_path, broker=broker, database=database, prefix="console", account_shards=SHARDS) as found:
         yield found
 
@@ -101,8 +99,8 @@ LAGS = {
 
 def test_operations_name_all_processes_and_say_who_does_not_answer(
     tmp_path: Path,
-    broker: Broker,  # noqa: F811
-    database: Database,  # noqa: F811
+    broker: Broker,
+    database: Database,
 ) -> None:
     with Stack(tmp_path, broker=broker, database=database, prefix="operations", standby=True) as stack:
         api = Api(stack.url, stack.folder)

@@ -7,7 +7,7 @@ import pytest
 from tests.support.live_exchange import LiveExchange
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveExchange]:
     exchange = LiveExchange(tmp_path_factory.mktemp("exchange"))
     yield exchange

@@ -13,7 +13,7 @@ from tests.operator.world import World
 from tests.support.processes import LocalProcess
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     plane = ControlPlane(tmp_path_factory.mktemp("control-plane"))
     try:
@@ -23,7 +23,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         plane.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalProcess]:
     """The exchange whose gateway answers for the pods that only say that they run."""
     with LocalProcess(tmp_path_factory.mktemp("exchange")) as process:
@@ -40,7 +40,7 @@ def world(plane: ControlPlane, trading: LocalProcess, tmp_path: Path) -> Iterato
     logs.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def standing(plane: ControlPlane, trading: LocalProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     logs = Logs(tmp_path_factory.mktemp("logs"))
     world = World(plane, trading, logs)

@@ -1,4 +1,4 @@
-"""Fixtures: a real broker, one for all tests of a process that ask for it. Import both into a conftest."""
+"""Fixtures: a real broker, one for all tests of a folder that ask for it. Import both into its conftest."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from tests.real.broker import Broker
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def started_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     broker = Broker(tmp_path_factory.mktemp("broker"))
     try:

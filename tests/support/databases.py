@@ -1,4 +1,4 @@
-"""Fixtures: a real database, one for all tests of a process that ask for it. Import both into a conftest."""
+"""Fixtures: a real database, one for all tests of a folder that ask for it. Import both into its conftest."""
 
 import asyncio
 import itertools
@@ -15,7 +15,7 @@ from tests.real.database import Database
 _NUMBERS = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def started_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
     database = Database(tmp_path_factory.mktemp("database"))
     try:
@@ -34,7 +34,7 @@ def database(started_database: Database) -> Database:
     return started_database
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def schema_keyspace(started_database: Database) -> str:
     """A keyspace with the schema, which takes a second or two to make: one for all tests that empty it."""
     keyspace = new_keyspace()
