@@ -24,9 +24,9 @@ from rich.table import Table
 from benchmarks.bare_broker import Sample, bare_hops, bare_rate
 from benchmarks.bench_pipeline import FRAME_RECORDS, MIXES, USERS, Mix, make_frames
 from benchmarks.distributed_load import PARTITIONS, Load
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
-from services.adapters.topics_kafka import TopicSettings, apply_topics
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
+from services.adapters.kafka.topics import TopicSettings, apply_topics
 from services.domain.topics import TOPICS, TopicPartition
 from services.runtime.credentials import KEY_FILE, load_secrets
 from services.runtime.process import tune_process

@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench_pipeline import MIXES, SETTINGS, USERS, fund, make_frames, measure
-from services.adapters.core_meter import CoreMeter
-from services.adapters.metrics import Metrics
+from services.adapters.metrics.core_meter import CoreMeter
+from services.adapters.metrics.projection_meter import ProjectionMeter
+from services.adapters.metrics.prometheus import Metrics
 from services.adapters.ports import StoredFrame
-from services.adapters.projection_meter import ProjectionMeter
 from services.domain.core import Core, Output
 from services.domain.instruments import SymbolSettings
 from services.domain.messages import (

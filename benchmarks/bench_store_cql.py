@@ -25,15 +25,15 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.order_rows import USERS, OrderRows
-from services.adapters.cql_batches import Batch, batches
-from services.adapters.cql_driver import make_cluster
-from services.adapters.cql_encoding import delete_text, insert_text
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.cql_tables import TABLES
-from services.adapters.cql_writes import history_phases
+from services.adapters.cql.batches import Batch, batches
+from services.adapters.cql.driver import make_cluster
+from services.adapters.cql.encoding import delete_text, insert_text
+from services.adapters.cql.migrations import apply_schema
+from services.adapters.cql.settings import CqlSettings
+from services.adapters.cql.store import CqlStore
+from services.adapters.cql.tables import TABLES
+from services.adapters.cql.writes import history_phases
 from services.adapters.ports import HistoryBatch
-from services.adapters.schema_cql import apply_schema
-from services.adapters.store_cql import CqlStore
 from services.domain.errors import StoreError
 from services.shell.projection_shell import LINGER_SECONDS, MAX_RECORDS
 from tests.real.database import Database

@@ -7,8 +7,8 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import Append
 from services.domain.instruments import SymbolSettings
 from services.domain.messages import (

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from exchange_operator.metrics import Metrics
-from services.adapters.logs import ServiceLog
+from services.adapters.logs.logs import ServiceLog
 
 LOOK_AGAIN_SECONDS: Final = 60.0
 """Between two passes while nothing happens."""

@@ -26,7 +26,7 @@ from exchange_operator.plan import plan
 from exchange_operator.resource import Exchange, parse
 from exchange_operator.status import Symbols, build_status, conditions, failed_status
 from exchange_operator.symbol_sync import SymbolSync
-from services.adapters.logs import ServiceLog
+from services.adapters.logs.logs import ServiceLog
 
 GO_ON_SECONDS: Final = 0.0
 """While there is more to do."""

@@ -18,7 +18,7 @@ from exchange_operator.metrics import Metrics, MetricsServer
 from exchange_operator.passes import Passes
 from exchange_operator.reconcile import Reconciler
 from exchange_operator.symbol_sync import SymbolSync
-from services.adapters.logs import ServiceLog
+from services.adapters.logs.logs import ServiceLog
 from services.domain.errors import ExchangeError
 
 

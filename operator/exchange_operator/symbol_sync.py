@@ -14,7 +14,7 @@ from exchange_operator.readiness import count
 from exchange_operator.resource import Exchange
 from exchange_operator.status import Symbols
 from exchange_operator.symbols import SymbolsPlan, plan_symbols
-from services.adapters.logs import ServiceLog
+from services.adapters.logs.logs import ServiceLog
 
 _MAX_TOLD: Final = 3
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from services.adapters import metrics_catalogue as catalogue
-from services.adapters.metrics import Metrics
-from services.adapters.metrics_catalogue import Family
+from services.adapters.metrics import catalogue
+from services.adapters.metrics.catalogue import Family
+from services.adapters.metrics.prometheus import Metrics
 from services.domain.errors import StoreError
 
 P = ParamSpec("P")

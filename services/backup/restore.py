@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from services.adapters.journal_format import segment_offset, snapshot_name, snapshot_offset
-from services.adapters.journal_seed import seed_journal
+from services.adapters.journal.format import segment_offset, snapshot_name, snapshot_offset
+from services.adapters.journal.seed import seed_journal
 from services.adapters.ports import Append, BackupStore, Directory, Log, StoredFrame
 from services.backup.check import OpenBackup
 from services.backup.create import Watch

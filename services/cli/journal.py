@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from services.adapters.files import FolderLock
-from services.adapters.journal_check import FileReport, FileState, inspect_folder, journal_folders, set_aside
+from services.adapters.journal.check import FileReport, FileState, inspect_folder, journal_folders, set_aside
 from services.domain.errors import ConfigError
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="Verify or repair the journals of the cores.")

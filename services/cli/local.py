@@ -12,7 +12,7 @@ import typer
 import uvloop
 from rich.console import Console
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from services.cli.local_banner import base_url, show_banner
 from services.cli.local_guards import bound, describe, locked
 from services.cli.options import Config

@@ -14,9 +14,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from services.adapters.log_sqlite import SqliteLog
-from services.adapters.log_sqlite_reader import check_offset
 from services.adapters.ports import Log, StoredFrame
+from services.adapters.sqlite.log import SqliteLog
+from services.adapters.sqlite.log_reader import check_offset
 from services.cli.log_lines import RecordLine, record_lines
 from services.config import Settings, load_settings
 from services.domain.errors import ConfigError

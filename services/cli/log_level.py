@@ -6,8 +6,8 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
-from services.adapters.log_control import RESET, LevelAnswer, LevelRequest, ask, running_processes
-from services.adapters.log_levels import EVERYTHING, LEVELS, MAX_FOR_MS
+from services.adapters.logs.control import RESET, LevelAnswer, LevelRequest, ask, running_processes
+from services.adapters.logs.levels import EVERYTHING, LEVELS, MAX_FOR_MS
 from services.config.kinds import DURATION
 from services.domain.errors import ConfigError, ExchangeError
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 import typer
 import uvloop
 
-from services.adapters import metrics_catalogue as catalogue
-from services.adapters.logs import Logs, ServiceLog
+from services.adapters.logs.logs import Logs, ServiceLog
+from services.adapters.metrics import catalogue
 from services.cli.local_banner import base_url
 from services.cli.local_guards import bound, describe
 from services.cli.running import open_logs, signals
@@ -88,7 +88,7 @@ async def _live(make: Callable[[], Any], listener: socket.socket, lines: Service
     """Returns the failure's sentence, empty when it was a signal."""
     failed: Exception | None = None
     asked = signals()
-    from services.adapters.internal_server import InternalServer
+    from services.adapters.internal.server import InternalServer
     from services.runtime.process import tune_process
 
     process = make()

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from services.cli.local_guards import bound, locked
 from services.cli.options import Config
 from services.cli.process_life import live

@@ -13,7 +13,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from services.cli.local_guards import locked
 from services.cli.replay_tables import show_report
 from services.cli.verify import check_table

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.adapters.log_control import LogControl
-from services.adapters.logs import Logs
+from services.adapters.logs.control import LogControl
+from services.adapters.logs.logs import Logs
 from services.domain.errors import ConfigError
 
 

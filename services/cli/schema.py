@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.schema_cql import MigrationStatus, apply_schema, schema_status
-from services.adapters.schema_cql_drop import drop_keyspace, keyspace_tables
+from services.adapters.cql.drop import drop_keyspace, keyspace_tables
+from services.adapters.cql.migrations import MigrationStatus, apply_schema, schema_status
+from services.adapters.cql.settings import CqlSettings
 from services.cli.options import Config, Confirmed
 from services.config import load_settings
 from services.runtime.connections import cql_settings

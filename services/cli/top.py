@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from services.adapters.figures import Figures, Look
+from services.adapters.metrics.figures import Figures, Look
 from services.cli.top_looks import look_at
 from services.cli.top_view import screen
 from services.domain.errors import ConfigError

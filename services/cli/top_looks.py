@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 import msgspec
 
-from services.adapters.figures import Look, parse
+from services.adapters.metrics.figures import Look, parse
 from services.shell.projection_shell import RUNNING
 
 PATIENCE_S: Final = 3.0

@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from services.adapters.figures import Figures, Look
+from services.adapters.metrics.figures import Figures, Look
 
 BEHIND_FRAMES: Final = 1_000
 STALE_SNAPSHOT_S: Final = 3_600.0

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from services.adapters.log_levels import MAX_FOR_MS
+from services.adapters.logs.levels import MAX_FOR_MS
 from services.domain.instruments import MAX_FEE_MICROS, MAX_SCALE
 from services.domain.money import MAX_AMOUNT, MAX_DECIMAL_LENGTH, MICROS
 

@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from services.adapters.ports import Append, Clock, Log
-from services.adapters.traced_frame import TracedFrame
-from services.adapters.tracing_port import CURRENT_REQUEST, RequestSpan, Tracing
+from services.adapters.tracing.frame import TracedFrame
+from services.adapters.tracing.port import CURRENT_REQUEST, RequestSpan, Tracing
 from services.domain.errors import LogError
 from services.domain.messages import encode_frame
 from services.domain.topics import BALANCE_OPERATIONS, TopicPartition

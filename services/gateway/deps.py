@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from services import __version__
-from services.adapters.log_levels import LogLevels
-from services.adapters.metrics import Metrics
-from services.adapters.neighbours import Told
+from services.adapters.internal.neighbours import Told
+from services.adapters.logs.levels import LogLevels
+from services.adapters.metrics.prometheus import Metrics
 from services.adapters.ports import BalanceReads, BookReads, Clock, CoreState, KeyStore, Log, QueryStore
-from services.adapters.tracing_port import Tracing
+from services.adapters.tracing.port import Tracing
 from services.gateway.commands import FrameLimits
 
 

@@ -4,7 +4,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.adapters.tracing_port import CURRENT_REQUEST, RequestSpan, Tracing
+from services.adapters.tracing.port import CURRENT_REQUEST, RequestSpan, Tracing
 from services.gateway.metrics import GatewayMetrics
 
 _METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.adapters.log_levels import EVERYTHING
+from services.adapters.logs.levels import EVERYTHING
 from services.domain.errors import FormatError
 from services.gateway.answers import LogLevelAnswer, LogLevelsAnswer, answer
 from services.gateway.bodies import LogLevelBody, NoQuery

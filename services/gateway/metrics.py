@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from services.adapters import metrics_catalogue as catalogue
-from services.adapters.metrics import Metrics
+from services.adapters.metrics import catalogue
+from services.adapters.metrics.prometheus import Metrics
 from services.domain.messages import CommandRejected, OrderRejected, OrderRepeated, TransferRejected, TransferRepeated
 from services.gateway.errors import ApiError
 from services.gateway.outcomes import Outcome

@@ -14,8 +14,8 @@ from prometheus_client import generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.adapters.figures import Look
-from services.adapters.neighbours import Told
+from services.adapters.internal.neighbours import Told
+from services.adapters.metrics.figures import Look
 from services.gateway.answers import answer
 from services.gateway.bodies import NoQuery
 from services.gateway.calls import Call, admit, admit_anybody

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from services.adapters.figures import Figures, Look, parse
-from services.adapters.neighbours import Told
+from services.adapters.internal.neighbours import Told
+from services.adapters.metrics.figures import Figures, Look, parse
 from services.shell.projection_shell import RUNNING
 from services.shell.standby import ACTIVE, STANDBY
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from services.adapters.ports import Clock, Log
-from services.adapters.tracing_port import CURRENT_REQUEST
+from services.adapters.tracing.port import CURRENT_REQUEST
 from services.domain.messages import (
     AssetUpdated,
     CancelAccepted,

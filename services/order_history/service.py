@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from services.adapters.ports import Clock, HistoryBatch, ProjectionStore
-from services.adapters.tracing_port import Tracing
+from services.adapters.tracing.port import Tracing
 from services.domain.messages import Frame, OrderRejected, decode_frame, decode_kind
 from services.domain.rows import ProgressRow
 from services.domain.topics import BALANCE_EVENTS, TopicPartition

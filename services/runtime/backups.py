@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Final
 
 from services.adapters.files import FileDirectory, FolderLock
-from services.adapters.internal_client import RemoteCore
-from services.adapters.journal_format import decode_snapshot, snapshot_offset
-from services.adapters.kafka_bases import read_bases, write_bases
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
-from services.adapters.log_sqlite import SqliteLog
+from services.adapters.internal.client import RemoteCore
+from services.adapters.journal.format import decode_snapshot, snapshot_offset
+from services.adapters.kafka.bases import read_bases, write_bases
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import CoreSnapshot, Directory, Log
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.sqlite.log import SqliteLog
+from services.adapters.sqlite.store import SqliteStore
 from services.backup.create import Source
 from services.backup.layout import Layout
 from services.backup.restore import Destination

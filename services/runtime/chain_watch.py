@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from services.adapters import metrics_catalogue as catalogue
-from services.adapters.logs import ServiceLog
-from services.adapters.metrics import Metrics
+from services.adapters.logs.logs import ServiceLog
+from services.adapters.metrics import catalogue
+from services.adapters.metrics.prometheus import Metrics
 from services.domain.messages import MatchResult
 from services.domain.topics import TopicPartition, matcher_source
 from services.matcher.chain import ChainVerifier

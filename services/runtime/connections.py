@@ -4,10 +4,10 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
-from services.adapters.store_cql import CqlStore
+from services.adapters.cql.settings import CqlSettings
+from services.adapters.cql.store import CqlStore
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.config import DatabaseSettings, SaslSettings, Settings, TlsSettings
 from services.domain.errors import ConfigError
 

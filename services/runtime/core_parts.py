@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from services.adapters.core_meter import CoreMeter
 from services.adapters.files import FileDirectory
-from services.adapters.journal import Journal
+from services.adapters.journal.journal import Journal
+from services.adapters.metrics.core_meter import CoreMeter
 from services.adapters.ports import Clock, Log
-from services.adapters.tracing_port import Tracing
+from services.adapters.tracing.port import Tracing
 from services.config import JournalSettings
 from services.domain.core import Core, Output
 from services.domain.messages import Frame

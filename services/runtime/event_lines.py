@@ -7,7 +7,7 @@ every command by its request id from the gateway through the cores.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from services.adapters.logs import Logs, ServiceLog
+from services.adapters.logs.logs import Logs, ServiceLog
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.domain.core import Output
 from services.domain.messages import (

@@ -11,18 +11,18 @@ from fastapi import FastAPI
 
 from services import __version__
 from services.adapters.clock import SystemClock
-from services.adapters.core_meter import CoreMeter
 from services.adapters.files import FileDirectory
-from services.adapters.journal import Journal
-from services.adapters.log_levels import LogLevels
-from services.adapters.log_sqlite import SqliteLog
-from services.adapters.logs import Logs
-from services.adapters.metrics import Metrics
+from services.adapters.journal.journal import Journal
+from services.adapters.logs.levels import LogLevels
+from services.adapters.logs.logs import Logs
+from services.adapters.metrics.core_meter import CoreMeter
+from services.adapters.metrics.projection_meter import ProjectionMeter
+from services.adapters.metrics.prometheus import Metrics
 from services.adapters.ports import CoreState, HistoryBatch, SettlementBatch
-from services.adapters.projection_meter import ProjectionMeter
+from services.adapters.sqlite.log import SqliteLog
+from services.adapters.sqlite.store import SqliteStore
 from services.adapters.store_calls import calls_meter
-from services.adapters.store_sqlite import SqliteStore
-from services.adapters.traced_calls import traced
+from services.adapters.tracing.calls import traced
 from services.config import Settings
 from services.domain.core import Core
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition

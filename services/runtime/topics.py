@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from services.adapters.kafka_admin import delete_topics, present_topics
-from services.adapters.kafka_bases import BASES_TOPIC
-from services.adapters.topics_kafka import TopicSettings, apply_topics
+from services.adapters.kafka.admin import delete_topics, present_topics
+from services.adapters.kafka.bases import BASES_TOPIC
+from services.adapters.kafka.topics import TopicSettings, apply_topics
 from services.config import Settings
 from services.config.kinds import FOREVER_MS
 from services.config.retention import required_retention_ms

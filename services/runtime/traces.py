@@ -4,16 +4,16 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from services import __version__
-from services.adapters import metrics_catalogue as catalogue
-from services.adapters.logs import Logs
-from services.adapters.metrics import Metrics
-from services.adapters.tracing_port import Tracing
+from services.adapters.logs.logs import Logs
+from services.adapters.metrics import catalogue
+from services.adapters.metrics.prometheus import Metrics
+from services.adapters.tracing.port import Tracing
 from services.config import Settings
 from services.domain.money import MICROS
 from services.runtime.layout import STORE_FILE
 
 if TYPE_CHECKING:
-    from services.adapters.tracing import Tracer
+    from services.adapters.tracing.otlp import Tracer
 
 _REASONS: Final = ("not_taken", "queue_full")
 
@@ -31,7 +31,7 @@ class Traces:
         """What a service of this process is given. member: its shard, or its number among its kind."""
         if self._tracer is None:
             return None
-        from services.adapters.tracing import Medium
+        from services.adapters.tracing.otlp import Medium
 
         on_files = Medium("sqlite", "sqlite", STORE_FILE)
         medium = on_files if self._local else Medium("kafka", "cassandra", self._settings.database.keyspace)
@@ -61,7 +61,7 @@ class Traces:
 
 
 def _open(settings: Settings, logs: Logs | None) -> "Tracer":
-    from services.adapters.tracing import Tracer, TracingSettings
+    from services.adapters.tracing.otlp import Tracer, TracingSettings
 
     telemetry = settings.telemetry
     lines = None if logs is None else logs.service("traces")

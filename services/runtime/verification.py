@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from services.adapters.log_sqlite import SqliteLog
 from services.adapters.ports import Log
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.sqlite.log import SqliteLog
+from services.adapters.sqlite.store import SqliteStore
 from services.domain.core import Core
 from services.domain.errors import ConfigError, InvariantError, JournalError, LogError
 from services.matcher.engine import MatcherEngine

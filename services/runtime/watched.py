@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from services.adapters import metrics_catalogue as catalogue
-from services.adapters.journal import Journal
-from services.adapters.metrics import Metrics, Samples
-from services.adapters.metrics_catalogue import Family
+from services.adapters.journal.journal import Journal
+from services.adapters.metrics import catalogue
+from services.adapters.metrics.catalogue import Family
+from services.adapters.metrics.prometheus import Metrics, Samples
 from services.domain.topics import TopicPartition
 from services.gateway.outcomes import OutcomeTracker
 from services.matcher.engine import MatcherEngine

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from services.adapters import metrics_catalogue as catalogue
-from services.adapters.metrics import Metrics, Samples
+from services.adapters.metrics import catalogue
+from services.adapters.metrics.prometheus import Metrics, Samples
 from services.domain.orders import Side
 from services.matcher.book import Book
 from services.matcher.engine import MatcherEngine

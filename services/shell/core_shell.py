@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, TypeVar
 
-from services.adapters.journal_format import state_digest
+from services.adapters.journal.format import state_digest
 from services.adapters.ports import Append, Clock, Log, StoredFrame
-from services.adapters.tracing_port import CURRENT_CAUSES, Tracing
+from services.adapters.tracing.port import CURRENT_CAUSES, Tracing
 from services.domain.core import Core, Output
 from services.domain.errors import GapError, InvariantError, LogError
 from services.domain.messages import Frame, decode_frame

@@ -1,4 +1,4 @@
-"""What a core's shell asks of `services.adapters.journal.Journal`."""
+"""What a core's shell asks of `services.adapters.journal.journal.Journal`."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol

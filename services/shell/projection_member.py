@@ -11,7 +11,7 @@ from services.shell.projection_shell import RUNNING, Frames, ProjectionShell
 
 
 class GroupFrames(Frames, Protocol):
-    """Frames of the partitions that a member of a group has at the moment (see adapters.frames_faust)."""
+    """Frames of the partitions that a member of a group has at the moment (see adapters.kafka.faust_frames)."""
 
     state: str
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from services.adapters.ports import Clock, HistoryBatch, ProjectionStore, SettlementBatch, StoredFrame
-from services.adapters.tracing_port import CURRENT_CAUSES, Tracing
+from services.adapters.tracing.port import CURRENT_CAUSES, Tracing
 from services.domain.core import SourceSequences
 from services.domain.errors import GapError, InvariantError, StoreUnavailable
 from services.domain.messages import Frame

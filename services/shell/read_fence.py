@@ -8,8 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from services.adapters.internal.shared_calls import SharedCall
 from services.adapters.ports import Log
-from services.adapters.shared_calls import SharedCall
 from services.domain.errors import CoreUnavailable, LogError
 from services.domain.topics import TopicPartition
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from services.adapters.frame_traces import FrameTraces, decode_traces
 from services.adapters.ports import Append, StoredFrame
-from services.adapters.traced_frame import TracedFrame
-from services.adapters.tracing_port import Span, Tracing
+from services.adapters.tracing.frame import TracedFrame
+from services.adapters.tracing.headers import FrameTraces, decode_traces
+from services.adapters.tracing.port import Span, Tracing
 from services.domain.messages import decode_header
 from services.domain.topics import TopicPartition
 from services.shell.causes import Cause, cause_in, cause_out

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from services.adapters.frame_traces import decode_traces
 from services.adapters.ports import HistoryBatch, SettlementBatch, StoredFrame
-from services.adapters.tracing_port import Span, Tracing
+from services.adapters.tracing.headers import decode_traces
+from services.adapters.tracing.port import Span, Tracing
 from services.domain.errors import StoreUnavailable
 from services.domain.messages import Frame, MatchResult, OrderAccepted, OrderClosed, TradeSettled, TransferCompleted
 from services.domain.rows import LedgerRow, OrderUpdateRow

@@ -1,6 +1,6 @@
 """Tables of a database without transactions: single rows, each of which keeps the newest write to it.
 
-They take the writes of `adapters.cql_writes`, in any order and any number of times, as a CQL database does.
+They take the writes of `adapters.cql.writes`, in any order and any number of times, as a CQL database does.
 """
 
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from services.adapters.cql_tables import TABLES
-from services.adapters.cql_writes import Write
+from services.adapters.cql.tables import TABLES
+from services.adapters.cql.writes import Write
 
 
 class RowTable(NamedTuple):

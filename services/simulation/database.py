@@ -1,7 +1,7 @@
 """A simulated store, in some worlds with transactions and in some without, and often without an answer.
 
 With transactions a batch is there whole or not at all, and its writer may not know. Without them it is the single
-writes of `adapters.cql_writes`: those of a phase land one by one in any order, and between any two of them the process,
+writes of `adapters.cql.writes`: those of a phase land one by one in any order, and between any two of them the process,
 the store or the way to it may die. What was on its way then is lost, or lands late; so does what a process that was
 taken for dead goes on to write; and any write may land once more at any time.
 """
@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from services.adapters.cql_writes import Write
+from services.adapters.cql.writes import Write
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.domain.errors import StoreUnavailable
 from services.domain.rows import BalanceRow, LedgerRow, ProgressRow, StatisticsRow

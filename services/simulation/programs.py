@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from services.adapters.journal import Journal
+from services.adapters.journal.journal import Journal
 from services.adapters.ports import Append
 from services.domain.core import Core
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition

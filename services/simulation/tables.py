@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from services.adapters.cql_writes import Write, history_phases, settlement_phases
+from services.adapters.cql.writes import Write, history_phases, settlement_phases
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.domain.rows import (
     BalanceRow,

@@ -9,8 +9,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from services.adapters.journal_chain import segments_from
-from services.adapters.journal_format import (
+from services.adapters.journal.chain import segments_from
+from services.adapters.journal.format import (
     NotValidError,
     decode_snapshot,
     read_records,

@@ -2,8 +2,8 @@
 
 import time
 
-from services.adapters.core_meter import AGES, CoreMeter, observe_ages
-from services.adapters.metrics import Distribution, Metrics
+from services.adapters.metrics.core_meter import AGES, CoreMeter, observe_ages
+from services.adapters.metrics.prometheus import Distribution, Metrics
 from services.adapters.ports import StoredFrame
 from services.domain.core import Output
 from services.domain.messages import CreateUser, Frame, MatchReport, OrderRejected, Trade, TradeSettled, UserUpdated

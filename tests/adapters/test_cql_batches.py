@@ -2,8 +2,8 @@
 
 from collections import Counter
 
-from services.adapters.cql_batches import MAX_PARTITION_BYTES, MAX_STATEMENTS, Batch, batches
-from services.adapters.cql_writes import Write, history_phases
+from services.adapters.cql.batches import MAX_PARTITION_BYTES, MAX_STATEMENTS, Batch, batches
+from services.adapters.cql.writes import Write, history_phases
 from tests.support.rows import history_batch, order_row, statistics_row
 
 LIMIT = 20_000

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.adapters.cql_tables import TABLES, month_of
-from services.adapters.cql_writes import Write, history_phases, key_writes, settlement_phases
+from services.adapters.cql.tables import TABLES, month_of
+from services.adapters.cql.writes import Write, history_phases, key_writes, settlement_phases
 from services.domain.orders import OrderStatus
 from services.domain.rejects import Reject
 from tests.support.rows import (

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.adapters.frames_faust_buffer import PartitionBuffer
+from services.adapters.kafka.faust_buffer import PartitionBuffer
 from services.adapters.ports import StoredFrame
 from services.domain.errors import GapError
 from services.domain.topics import BALANCE_EVENTS, TopicPartition

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from services.adapters.internal_client import RemoteBalanceReads, RemoteBookReads, RemoteCore
-from services.adapters.internal_server import Health
+from services.adapters.internal.client import RemoteBalanceReads, RemoteBookReads, RemoteCore
+from services.adapters.internal.server import Health
+from services.adapters.internal.shared_books import SharedBookReads
 from services.adapters.ports import BalanceReads, DepthView
-from services.adapters.shared_books import SharedBookReads
 from services.domain.errors import CoreUnavailable
 from services.domain.messages import SetSymbol, SetUserStatus
 from services.domain.orders import OrderType

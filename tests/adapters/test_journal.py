@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.adapters.files import FileDirectory
-from services.adapters.journal import Journal
-from services.adapters.journal_format import decode_snapshot, encode_snapshot, segment_name, snapshot_name, state_digest
+from services.adapters.journal.format import decode_snapshot, encode_snapshot, segment_name, snapshot_name, state_digest
+from services.adapters.journal.journal import Journal
 from services.adapters.ports import StoredFrame
 from services.domain.errors import GapError, JournalError
 from tests.support.aio import run_async

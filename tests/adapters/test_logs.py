@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from services.adapters.log_lines import Entry, encode_head, encode_lines
-from services.adapters.log_sinks import FolderSink
-from services.adapters.logs import Logs, ServiceLog
+from services.adapters.logs.lines import Entry, encode_head, encode_lines
+from services.adapters.logs.logs import Logs, ServiceLog
+from services.adapters.logs.sinks import FolderSink
 
 DAY_NS = 86_400 * 10**9
 

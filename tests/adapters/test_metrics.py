@@ -3,9 +3,9 @@
 import pytest
 from prometheus_client import generate_latest
 
-from services.adapters import metrics_catalogue as catalogue
-from services.adapters.metrics import Distribution, Metrics
-from services.adapters.metrics_catalogue import Family
+from services.adapters.metrics import catalogue
+from services.adapters.metrics.catalogue import Family
+from services.adapters.metrics.prometheus import Distribution, Metrics
 
 GAUGE = Family("level", "gauge", "A level.", ("reader",), ())
 COUNTER = Family("turns", "counter", "Turns.", ("reader",), ())

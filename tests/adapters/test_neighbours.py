@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from services.adapters.internal_server import Health, InternalServer
-from services.adapters.neighbours import Neighbour, Neighbours, Told
+from services.adapters.internal.neighbours import Neighbour, Neighbours, Told
+from services.adapters.internal.server import Health, InternalServer
 from services.config import load_settings
 from services.domain.errors import ConfigError
 from services.runtime.distributed.gateway import neighbours_of

@@ -2,9 +2,9 @@
 
 import time
 
-from services.adapters.metrics import Metrics
+from services.adapters.metrics.projection_meter import ProjectionMeter
+from services.adapters.metrics.prometheus import Metrics
 from services.adapters.ports import HistoryBatch
-from services.adapters.projection_meter import ProjectionMeter
 from services.domain.orders import OrderStatus
 from services.domain.rejects import Reject
 from services.domain.rows import OrderUpdateRow, ProgressRow

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from services.adapters.shared_calls import SharedCall
+from services.adapters.internal.shared_calls import SharedCall
 from services.domain.errors import LogError
 from tests.support.aio import run_async
 

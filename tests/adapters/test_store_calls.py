@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from services.adapters.metrics import Metrics
+from services.adapters.metrics.prometheus import Metrics
+from services.adapters.sqlite.store import SqliteStore
 from services.adapters.store_calls import calls_meter, reads_meter
-from services.adapters.store_sqlite import SqliteStore
 from services.domain.errors import StoreError
 from tests.support.aio import run_async
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from exchange_operator.metrics import Metrics as OperatorMetrics
 
-from services.adapters.metrics_catalogue import CATALOGUE
+from services.adapters.metrics.catalogue import CATALOGUE
 from tests.alerts.rules import Fired, alerts, groups, judge
 from tests.alerts.series import flat, metric, well
 from tests.operator.chart import CHART

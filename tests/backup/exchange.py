@@ -9,7 +9,7 @@ from typing import Any
 
 from services.adapters.clock import SystemClock
 from services.adapters.files import FileDirectory
-from services.adapters.journal import Journal
+from services.adapters.journal.journal import Journal
 from services.adapters.ports import Append, BackupStore, CoreSnapshot, Log
 from services.backup.create import Source
 from services.backup.layout import Layout

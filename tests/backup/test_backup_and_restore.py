@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from services.adapters.backup_target import BackupTarget
-from services.adapters.log_sqlite import SqliteLog
 from services.adapters.ports import Append, CoreSnapshot, Log
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.sqlite.log import SqliteLog
+from services.adapters.sqlite.store import SqliteStore
 from services.backup.check import list_backups, newest_backup, open_backup
 from services.backup.create import MARK, create_backup
 from services.backup.layout import Layout

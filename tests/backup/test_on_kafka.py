@@ -16,11 +16,11 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from prometheus_client import CollectorRegistry
 
 from services.adapters.backup_target import BackupTarget
-from services.adapters.internal_server import CoreReads, Health, InternalServer
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.internal.server import CoreReads, Health, InternalServer
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import CoreState
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.sqlite.store import SqliteStore
 from services.backup.check import open_backup
 from services.backup.create import create_backup
 from services.backup.layout import Layout

@@ -10,9 +10,9 @@ from typing import Final
 import httpx
 import pytest
 
-from services.adapters.internal_server import Health
-from services.adapters.logs import Logs
-from services.adapters.metrics import Metrics
+from services.adapters.internal.server import Health
+from services.adapters.logs.logs import Logs
+from services.adapters.metrics.prometheus import Metrics
 from services.cli import process_life
 from services.domain.errors import GapError, LogError
 from tests.support.aio import run_async

@@ -5,8 +5,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from services.adapters.files import FileDirectory, FolderLock
-from services.adapters.journal import Journal
-from services.adapters.journal_format import segment_name, snapshot_name, state_digest
+from services.adapters.journal.format import segment_name, snapshot_name, state_digest
+from services.adapters.journal.journal import Journal
 from services.adapters.ports import StoredFrame
 from services.cli.journal import app
 from services.domain.errors import ConfigError

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from services.adapters.log_sqlite import SqliteLog
 from services.adapters.ports import Append
+from services.adapters.sqlite.log import SqliteLog
 from services.domain.topics import BALANCE_OPERATIONS, TopicPartition
 from tests.support.processes import LocalProcess, run
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.adapters.log_sqlite import SqliteLog
 from services.adapters.ports import Append
+from services.adapters.sqlite.log import SqliteLog
 from services.cli.log_lines import view
 from services.config import load_settings
 from services.domain.messages import CancelRequest, CreateUser, MatchBody, MatchResult, TransferIn, encode_frame

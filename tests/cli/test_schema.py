@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from services.adapters.cql_session import CqlSession
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.cql_tables import TABLES
-from services.adapters.schema_cql import OWN_TABLES
+from services.adapters.cql.migrations import OWN_TABLES
+from services.adapters.cql.session import CqlSession
+from services.adapters.cql.settings import CqlSettings
+from services.adapters.cql.tables import TABLES
 from tests.real.database import Database
 from tests.support.databases import cql_settings, new_keyspace
 from tests.support.processes import run

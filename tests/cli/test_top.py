@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.adapters.figures import Figures, Look, parse, quantile
+from services.adapters.metrics.figures import Figures, Look, parse, quantile
 from services.cli.top_view import duration, size
 from tests.support.live_exchange import LiveExchange
 from tests.support.processes import PROGRAM, environment, run

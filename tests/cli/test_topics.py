@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from services.adapters.kafka_bases import write_bases
-from services.adapters.kafka_settings import KafkaSettings
+from services.adapters.kafka.bases import write_bases
+from services.adapters.kafka.settings import KafkaSettings
 from services.domain.topics import TopicPartition
 from tests.real.broker import PASSWORD, USER, Broker
 from tests.support.processes import run

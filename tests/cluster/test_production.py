@@ -19,7 +19,7 @@ import pytest
 import yaml
 from aiokafka.admin import AIOKafkaAdminClient
 
-from services.adapters.internal_client import RemoteCore
+from services.adapters.internal.client import RemoteCore
 from services.adapters.ports import CoreState
 from services.demo.client import USERS
 from services.runtime.credentials import KEY_FILE, read_secrets

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import Log
 from services.domain.topics import TopicPartition
 from tests.contracts.log_contract import LogContract

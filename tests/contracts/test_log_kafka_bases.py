@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from services.adapters.kafka_bases import BASES_TOPIC, read_bases, write_bases
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.kafka.bases import BASES_TOPIC, read_bases, write_bases
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import Append, Log, StoredFrame
 from services.domain.errors import LogError
 from services.domain.topics import TopicPartition

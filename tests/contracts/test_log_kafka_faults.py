@@ -10,10 +10,10 @@ from aiokafka import TopicPartition as BrokerPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
+from services.adapters.kafka.topics import TopicSettings, apply_topics
 from services.adapters.ports import Append, StoredFrame
-from services.adapters.topics_kafka import TopicSettings, apply_topics
 from services.domain.errors import LogError
 from services.domain.topics import BALANCE_OPERATIONS, ORDERS, TopicPartition
 from tests.contracts.log_contract import read_all

@@ -9,9 +9,9 @@ import ssl
 import pytest
 import uvloop
 
-from services.adapters.kafka_bases import write_bases
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.kafka.bases import write_bases
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import Append, StoredFrame
 from services.domain.errors import ConfigError, LogError
 from services.domain.topics import ORDERS, TopicPartition

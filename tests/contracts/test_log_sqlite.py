@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.adapters.log_sqlite import SqliteLog
-from services.adapters.log_sqlite_table import Bounds, FrameTable, NewFrame, open_connection
 from services.adapters.log_waiting import LoopSide
 from services.adapters.ports import Append, Log, StoredFrame
+from services.adapters.sqlite.log import SqliteLog
+from services.adapters.sqlite.log_table import Bounds, FrameTable, NewFrame, open_connection
 from services.domain.errors import LogError
 from services.domain.topics import TopicPartition
 from tests.contracts.log_contract import PATIENCE_S, LogContract, P, Q, read_all
@@ -264,8 +264,8 @@ def test_read_only_beside_a_writer_follows_it(place: Path) -> None:
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from services.adapters.log_sqlite import SqliteLog
-from services.adapters.log_sqlite_table import Bounds, FrameTable, NewFrame, open_connection
+from services.adapters.sqlite.log import SqliteLog
+from services.adapters.sqlite.log_table import Bounds, FrameTable, NewFrame, open_connection
 from services.adapters.log_waiting import LoopSide
 from services.adapters.ports import Append
 from services.domain.topics import TopicPartition

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.store_cql import CqlStore
+from services.adapters.cql.settings import CqlSettings
+from services.adapters.cql.store import CqlStore
 from tests.contracts.store_contract import Store, StoreContract
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from services.adapters.clock import SystemClock
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.store_cql import CqlStore
+from services.adapters.cql.settings import CqlSettings
+from services.adapters.cql.store import CqlStore
 from services.domain.errors import StoreError, StoreUnavailable
 from services.domain.orders import OrderStatus
 from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS, TopicPartition

@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.schema_cql import apply_schema
-from services.adapters.schema_cql_drop import drop_keyspace
-from services.adapters.store_cql import CqlStore
-from services.adapters.store_cql_database import LOST_AFTER_S
+from services.adapters.cql.database import LOST_AFTER_S
+from services.adapters.cql.drop import drop_keyspace
+from services.adapters.cql.migrations import apply_schema
+from services.adapters.cql.settings import CqlSettings
+from services.adapters.cql.store import CqlStore
 from services.domain.errors import StoreError, StoreUnavailable
 from services.domain.rows import ApiKeyRow
 from tests.real.database import Database

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from services.adapters.cql_session import CqlSession
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.cql_tables import COLUMN_TYPES, TABLES
-from services.adapters.schema_cql import FOLDER, apply_schema, migrations, schema_status
-from services.adapters.schema_cql_drop import drop_keyspace
-from services.adapters.store_cql import CqlStore
+from services.adapters.cql.drop import drop_keyspace
+from services.adapters.cql.migrations import FOLDER, apply_schema, migrations, schema_status
+from services.adapters.cql.session import CqlSession
+from services.adapters.cql.settings import CqlSettings
+from services.adapters.cql.store import CqlStore
+from services.adapters.cql.tables import COLUMN_TYPES, TABLES
 from services.domain.errors import ConfigError, StoreError, StoreUnavailable
 from tests.real.database import Database
 from tests.support.aio import run_async

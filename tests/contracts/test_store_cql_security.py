@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.schema_cql import apply_schema
-from services.adapters.store_cql import CqlStore
+from services.adapters.cql.migrations import apply_schema
+from services.adapters.cql.settings import CqlSettings
+from services.adapters.cql.store import CqlStore
 from services.domain.errors import StoreError
 from tests.contracts.store_contract import EVENTS
 from tests.real.database import PASSWORD, USER, Database

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.adapters.store_sqlite import SqliteStore
-from services.adapters.store_sqlite_database import MAX_QUERIES
+from services.adapters.sqlite.database import MAX_QUERIES
+from services.adapters.sqlite.store import SqliteStore
 from services.domain import rows
 from services.domain.errors import StoreError, StoreUnavailable
 from tests.contracts.store_contract import EVENTS, StoreContract, rows_of
@@ -111,7 +111,7 @@ async def test_write_that_fails_halfway_leaves_nothing(tmp_path: Path):
 async def test_write_while_another_process_holds_the_lock_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("services.adapters.store_sqlite_database.BUSY_SECONDS", 0.01)
+    monkeypatch.setattr("services.adapters.sqlite.database.BUSY_SECONDS", 0.01)
     async with opened(tmp_path / "s") as store:
         with closing(sqlite3.connect(tmp_path / "s", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -124,7 +124,7 @@ async def test_write_while_another_process_holds_the_lock_is_unavailable(
 
 @run_async
 async def test_first_read_while_another_process_writes_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.adapters.store_sqlite_database.BUSY_SECONDS", 0)
+    monkeypatch.setattr("services.adapters.sqlite.database.BUSY_SECONDS", 0)
     async with opened(tmp_path / "s") as store:
         with closing(sqlite3.connect(tmp_path / "s", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
@@ -253,7 +253,7 @@ async def test_call_after_close_is_refused(tmp_path: Path):
 
 @pytest.fixture
 def _one_reader(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.adapters.store_sqlite_database.READERS", 1)
+    monkeypatch.setattr("services.adapters.sqlite.database.READERS", 1)
 
 
 @pytest.mark.usefixtures("_one_reader")

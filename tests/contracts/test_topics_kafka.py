@@ -8,10 +8,10 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from services.adapters.kafka_admin import delete_topics, present_topics
-from services.adapters.kafka_bases import write_bases
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.topics_kafka import TopicSettings, apply_topics
+from services.adapters.kafka.admin import delete_topics, present_topics
+from services.adapters.kafka.bases import write_bases
+from services.adapters.kafka.settings import KafkaSettings
+from services.adapters.kafka.topics import TopicSettings, apply_topics
 from services.domain.errors import LogError
 from services.domain.topics import BALANCE_EVENTS, ORDERS, TopicPartition
 from tests.real.broker import Broker

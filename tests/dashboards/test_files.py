@@ -9,7 +9,7 @@ import pytest
 import yaml
 from exchange_dashboards.__main__ import write
 
-from services.adapters.metrics_catalogue import CATALOGUE
+from services.adapters.metrics.catalogue import CATALOGUE
 from tests.dashboards.boards import FILES, FOLDER, Board, boards, filled, queries
 from tests.operator.chart import render
 from tests.real.fetched import require_programs

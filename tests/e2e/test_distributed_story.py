@@ -13,8 +13,8 @@ from typing import Any, Self, TypeAlias
 import httpx
 from rich.console import Console
 
-from services.adapters.internal_client import RemoteCore
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.internal.client import RemoteCore
+from services.adapters.kafka.log import KafkaLog
 from services.adapters.ports import Append, Log, StoredFrame
 from services.config import load_settings
 from services.demo.client import USERS, Api

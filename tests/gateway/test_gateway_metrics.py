@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.adapters.metrics import Metrics
+from services.adapters.metrics.prometheus import Metrics
 from services.domain.messages import CancelOrder, CommandRejected, CreateUser, UserUpdated
 from services.domain.rejects import Reject
 from services.gateway.deps import RateLimit

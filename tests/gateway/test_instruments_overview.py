@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from msgspec.structs import replace
 
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.sqlite.store import SqliteStore
 from services.config import Settings
 from services.domain.messages import SetAsset, SetPolicy, SetSymbol, decode_frame, encode_frame
 from services.domain.topics import BALANCE_OPERATIONS

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from services.adapters.ports import Instruments
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.sqlite.store import SqliteStore
 from services.domain.errors import LogError
 from services.domain.instruments import Asset
 from services.domain.messages import CreateUser, decode_frame

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from services.adapters.neighbours import Told
+from services.adapters.internal.neighbours import Told
 from services.gateway.operations import KEPT_S, WINDOW_S, Rounds
 from services.gateway.operations_rows import CoreRow, LagRow, LatencyRow, OperationsAnswer, look, rows
 from tests.support.aio import run_async

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
-from services.adapters.logs import Logs
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
+from services.adapters.logs.logs import Logs
 from services.adapters.ports import Append
 from services.domain.topics import ORDERS, TopicPartition
 from tests.real.broker import PASSWORD, USER, Broker

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.adapters.log_levels import FLOORS
-from services.adapters.log_libraries import TALKATIVE
-from services.adapters.logs import Logs
+from services.adapters.logs.levels import FLOORS
+from services.adapters.logs.libraries import TALKATIVE
+from services.adapters.logs.logs import Logs
 
 
 def said(folder: Path) -> list[str]:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.adapters.log_control import PREFIX, RESET, LevelRequest, LogControl, ask, running_processes
-from services.adapters.log_levels import LogLevel, LogLevels
+from services.adapters.logs.control import PREFIX, RESET, LevelRequest, LogControl, ask, running_processes
+from services.adapters.logs.levels import LogLevel, LogLevels
 from tests.support.processes import ROOT, environment
 
 ASK = """
 import os
-from services.adapters.log_control import LevelRequest, ask
+from services.adapters.logs.control import LevelRequest, ask
 if {user}:
     os.setgroups([])
     os.setuid({user})

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.adapters.log_levels import FLOORS, MAX_FOR_MS, LogLevel, LogLevels
-from services.adapters.logs import Logs
+from services.adapters.logs.levels import FLOORS, MAX_FOR_MS, LogLevel, LogLevels
+from services.adapters.logs.logs import Logs
 from services.domain.errors import FormatError
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kubernetes.client import ApiClient, ApiException, Configuration, CoreV1Api
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 
 TOKEN = "serviceAccountToken0b77"
 PASSWORD = "passwordInASecret51ce"

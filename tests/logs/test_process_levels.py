@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.adapters.log_control import LevelRequest, ask
-from services.adapters.log_levels import LogLevel
+from services.adapters.logs.control import LevelRequest, ask
+from services.adapters.logs.levels import LogLevel
 from tests.logs.story import lines_of
 from tests.support.exchange_process import free_port
 from tests.support.processes import run

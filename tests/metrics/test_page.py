@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import httpx
 
-from services.adapters.metrics_page import page
+from services.adapters.metrics.page import page
 from services.demo.client import Api, Refusal, wait_for
 from tests.metrics.page import PAGE, PLACES, differences, shown
 from tests.real.broker import Broker
@@ -26,7 +26,7 @@ _NUMBERS = itertools.count(1)
 
 
 def test_page_is_what_the_catalogue_prints() -> None:
-    assert PAGE.read_text() == page(), "run: python -m services.adapters.metrics_page > docs/metrics.md"
+    assert PAGE.read_text() == page(), "run: python -m services.adapters.metrics.page > docs/metrics.md"
 
 
 def test_page_has_all_that_the_local_form_shows_and_nothing_else(tmp_path: Path) -> None:

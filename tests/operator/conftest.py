@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from exchange_operator.metrics import Metrics
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from tests.cluster.fixtures import api_server  # noqa: F401
 from tests.operator.control_plane import ControlPlane
 from tests.operator.world import World

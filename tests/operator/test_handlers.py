@@ -20,7 +20,7 @@ from exchange_operator.metrics import Metrics
 from exchange_operator.names import labels
 from exchange_operator.passes import Outcome, Passes, Stopping
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from tests.operator.audited_server import AuditedServer
 from tests.operator.exchanges import create, know_exchanges, minimal, new_namespace
 from tests.support.processes import ROOT

@@ -15,7 +15,7 @@ from exchange_operator.names import Manifest
 from exchange_operator.resource import Exchange
 from prometheus_client import CollectorRegistry
 
-from services.adapters.internal_server import Health, InternalServer
+from services.adapters.internal.server import Health, InternalServer
 from services.config import Settings, load_settings
 from services.runtime.backups import core_addresses
 from services.runtime.connections import cql_settings, kafka_settings

@@ -11,7 +11,7 @@ from exchange_operator import passes as module
 from exchange_operator.metrics import Metrics
 from exchange_operator.passes import Outcome, Passes, Stopping
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 
 _WITHIN_SECONDS = 30.0
 

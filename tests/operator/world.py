@@ -16,7 +16,7 @@ from exchange_operator.passes import Outcome
 from exchange_operator.reconcile import Reconciler
 from exchange_operator.symbol_sync import SymbolSync
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from tests.operator.audited_server import Request
 from tests.operator.control_plane import OPERATOR, ControlPlane
 from tests.operator.exchanges import minimal, new_namespace

@@ -11,11 +11,11 @@ import pytest
 
 from services.adapters.clock import SystemClock
 from services.adapters.files import FileDirectory
-from services.adapters.journal import Journal
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
-from services.adapters.log_sqlite import SqliteLog
+from services.adapters.journal.journal import Journal
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import Append, Log
+from services.adapters.sqlite.log import SqliteLog
 from services.domain.core import SourceSequences
 from services.domain.messages import decode_frame, encode_frame
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ORDERS, TopicPartition

@@ -21,14 +21,14 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from services.adapters.clock import SystemClock
-from services.adapters.frames_faust import NO_BROKER, NO_STORE
-from services.adapters.frames_faust_app import SESSION_TIMEOUT_S
-from services.adapters.frames_faust_buffer import MAX_FRAMES
-from services.adapters.kafka_bases import write_bases
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.kafka.bases import write_bases
+from services.adapters.kafka.faust_app import SESSION_TIMEOUT_S
+from services.adapters.kafka.faust_buffer import MAX_FRAMES
+from services.adapters.kafka.faust_frames import NO_BROKER, NO_STORE
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import SettlementBatch
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.sqlite.store import SqliteStore
 from services.domain.errors import GapError, StoreError, StoreUnavailable
 from services.domain.messages import encode_frame
 from services.domain.rows import ProgressRow

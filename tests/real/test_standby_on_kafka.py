@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import Append, Log
 from services.domain.core import SourceSequences
 from services.domain.messages import decode_frame, encode_frame

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.adapters.logs import Logs
-from services.adapters.metrics import Metrics
+from services.adapters.logs.logs import Logs
+from services.adapters.metrics.prometheus import Metrics
 from services.domain.messages import MatchResult
 from services.domain.topics import ENGINE_OUTPUTS, TopicPartition
 from services.runtime.chain_watch import ChainWatch

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.sqlite.store import SqliteStore
 from services.domain.errors import ConfigError
 from services.gateway.keys import Scope, unseal
 from services.runtime.credentials import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from services.config import AssetEntry, Settings, SymbolEntry
 from services.domain.errors import ConfigError, ExchangeError, InvariantError, JournalError
 from services.domain.instruments import SymbolStatus

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.adapters.cql_writes import Write
+from services.adapters.cql.writes import Write
 from services.domain.rows import ProgressRow
 from services.domain.topics import BALANCE_EVENTS
 from services.settlement.postings import Postings

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.adapters.journal import Journal
-from services.adapters.journal_seed import seed_journal
+from services.adapters.journal.journal import Journal
+from services.adapters.journal.seed import seed_journal
 from services.adapters.ports import Append
 from services.domain.errors import JournalError, LogError
 from services.domain.messages import encode_frame

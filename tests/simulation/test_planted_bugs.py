@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import pytest
 
-from services.adapters.journal import Journal
+from services.adapters.journal.journal import Journal
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.domain.core import Output
 from services.domain.errors import LogError, StoreUnavailable

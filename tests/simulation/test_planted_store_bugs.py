@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from services.adapters.cql_writes import Write, history_phases, settlement_phases
+from services.adapters.cql.writes import Write, history_phases, settlement_phases
 from services.adapters.ports import HistoryBatch, SettlementBatch
 from services.domain.orders import OrderStatus
 from services.domain.rows import StatisticsRow

@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from services.adapters.journal import Journal
+from services.adapters.journal.journal import Journal
 from services.cli import app
 from services.simulation.programs import Parts
 from services.simulation.run import Verdict, simulate

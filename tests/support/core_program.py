@@ -18,9 +18,9 @@ import uvloop
 
 from services.adapters.clock import SystemClock
 from services.adapters.files import FileDirectory
-from services.adapters.journal import Journal
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.journal.journal import Journal
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.domain.topics import BALANCE_EVENTS, BALANCE_OPERATIONS, ENGINE_OUTPUTS, ORDERS, TopicPartition
 from services.matcher.engine import MatcherEngine
 from services.shell.core_shell import CoreShell

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 from cassandra.cluster import Cluster
 
-from services.adapters.cql_settings import CqlSettings
-from services.adapters.cql_tables import TABLES
-from services.adapters.schema_cql import apply_schema
+from services.adapters.cql.migrations import apply_schema
+from services.adapters.cql.settings import CqlSettings
+from services.adapters.cql.tables import TABLES
 from tests.real.database import Database
 
 _NUMBERS = itertools.count(1)

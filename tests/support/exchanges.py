@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from services.config import Settings
 from services.domain.messages import CancelOrder, PlaceOrder, TransferIn
 from services.domain.orders import OrderType, SelfTradePrevention, Side, TimeInForce

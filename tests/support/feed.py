@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.adapters.clock import SystemClock
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.log_kafka import KafkaLog
+from services.adapters.kafka.log import KafkaLog
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import Append
 from services.domain.errors import LogError
 from services.domain.messages import encode_frame

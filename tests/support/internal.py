@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
 
-from services.adapters.internal_server import CoreReads, Health, InternalServer
+from services.adapters.internal.server import CoreReads, Health, InternalServer
 from services.adapters.ports import BalanceReads, BookReads, CoreSnapshot, CoreState
 
 TOKEN = "a-token-for-tests"

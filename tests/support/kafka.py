@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from services.adapters.kafka_settings import KafkaSettings
-from services.adapters.topics_kafka import TopicSettings, apply_topics
+from services.adapters.kafka.settings import KafkaSettings
+from services.adapters.kafka.topics import TopicSettings, apply_topics
 from services.domain.topics import TopicPartition
 
 

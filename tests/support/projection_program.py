@@ -11,10 +11,10 @@ from pathlib import Path
 import uvloop
 
 from services.adapters.clock import SystemClock
-from services.adapters.frames_faust import FaustFrames
-from services.adapters.kafka_settings import KafkaSettings
+from services.adapters.kafka.faust_frames import FaustFrames
+from services.adapters.kafka.settings import KafkaSettings
 from services.adapters.ports import ProjectionStore
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.sqlite.store import SqliteStore
 from services.domain.topics import BALANCE_EVENTS
 from services.settlement.service import READER, settlement_shell
 from services.shell.projection_member import ProjectionMember, stored_position

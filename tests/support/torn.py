@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
-from services.adapters.cql_writes import Write
+from services.adapters.cql.writes import Write
 from services.simulation.tables import Tables
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.adapters.clock import SystemClock
 from services.adapters.files import FileDirectory
-from services.adapters.journal import Journal
+from services.adapters.journal.journal import Journal
 from services.adapters.ports import Append
 from services.domain.core import SourceSequences
 from services.domain.errors import LogError

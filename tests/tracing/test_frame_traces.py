@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.adapters.frame_traces import (
+from services.adapters.tracing.headers import (
     MAX_RECORDS,
     FrameTraces,
     decode_traces,

@@ -8,8 +8,8 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services import __version__
-from services.adapters.metrics import Metrics
-from services.adapters.tracing import MAX_QUEUED_SPANS, Medium, Tracer, TracingSettings
+from services.adapters.metrics.prometheus import Metrics
+from services.adapters.tracing.otlp import MAX_QUEUED_SPANS, Medium, Tracer, TracingSettings
 from services.config import Settings, TelemetrySettings
 from services.domain.topics import TopicPartition
 from services.runtime.traces import Traces
@@ -49,7 +49,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 def test_senders_have_as_many_requests_traced_as_the_limit_says(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("services.adapters.tracing.time.monotonic", lambda: now)
+    monkeypatch.setattr("services.adapters.tracing.otlp.time.monotonic", lambda: now)
     with Receiver("http") as receiver:
         tracer = Tracer(TracingSettings(receiver.url, "http", 0.0, 60.0, forced_per_second=5), "1", lambda _: None)
         assert requests(tracer, 50) == [True] * 5 + [False] * 45

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from services.adapters.ports import KeyStore, QueryStore
-from services.adapters.trace_tables import store_read
-from services.adapters.traced_calls import traced
-from services.adapters.tracing import MAX_CALLS, Medium, Tracer, TracingSettings
-from services.adapters.tracing_port import CURRENT_REQUEST
+from services.adapters.tracing.calls import traced
+from services.adapters.tracing.otlp import MAX_CALLS, Medium, Tracer, TracingSettings
+from services.adapters.tracing.port import CURRENT_REQUEST
+from services.adapters.tracing.tables import store_read
 from services.demo.client import USERS, Api
 from services.runtime.layout import STORE_FILE
 from tests.support.exchange_process import ExchangeProcess

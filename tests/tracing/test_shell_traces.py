@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.adapters.frame_traces import FrameTraces, decode_traces, encode_traces
 from services.adapters.ports import Append
-from services.adapters.tracing import Medium, ServiceTracing, Tracer, TracingSettings
+from services.adapters.tracing.headers import FrameTraces, decode_traces, encode_traces
+from services.adapters.tracing.otlp import Medium, ServiceTracing, Tracer, TracingSettings
 from services.domain.errors import StoreUnavailable
 from services.domain.messages import encode_frame
 from services.domain.topics import BALANCE_EVENTS, TopicPartition

@@ -5,8 +5,8 @@ from typing import Any, Literal
 import pytest
 
 from services.adapters.ports import HistoryBatch, SettlementBatch
-from services.adapters.tracing import MAX_LINKS, Medium, ServiceTracing, Tracer, TracingSettings
-from services.adapters.tracing_port import Tracing
+from services.adapters.tracing.otlp import MAX_LINKS, Medium, ServiceTracing, Tracer, TracingSettings
+from services.adapters.tracing.port import Tracing
 from services.domain.rows import ProgressRow
 from services.domain.topics import TopicPartition
 from tests.support.exchange_process import free_port

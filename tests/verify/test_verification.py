@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.adapters.journal_format import decode_snapshot, encode_snapshot, state_digest
-from services.adapters.log_sqlite import SqliteLog
-from services.adapters.store_sqlite import SqliteStore
+from services.adapters.journal.format import decode_snapshot, encode_snapshot, state_digest
+from services.adapters.sqlite.log import SqliteLog
+from services.adapters.sqlite.store import SqliteStore
 from services.cli import app
 from services.domain.errors import ExchangeError
 from services.domain.rejects import Reject

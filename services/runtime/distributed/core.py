@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from services.adapters.core_meter import CoreMeter
-from services.adapters.internal_server import CoreReads, Health
-from services.adapters.logs import Logs
+from services.adapters.internal.server import CoreReads, Health
+from services.adapters.logs.logs import Logs
+from services.adapters.metrics.core_meter import CoreMeter
 from services.adapters.ports import BalanceReads, BookReads, CoreSnapshot, CoreState, Log
 from services.config import Settings
 from services.domain.core import Core

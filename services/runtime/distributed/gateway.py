@@ -8,14 +8,14 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from services.adapters.internal_client import RemoteBalanceReads, RemoteBookReads, RemoteCore
-from services.adapters.internal_server import Health
-from services.adapters.logs import Logs
-from services.adapters.neighbours import Neighbour, Neighbours
+from services.adapters.internal.client import RemoteBalanceReads, RemoteBookReads, RemoteCore
+from services.adapters.internal.neighbours import Neighbour, Neighbours
+from services.adapters.internal.server import Health
+from services.adapters.internal.shared_books import SharedBookReads
+from services.adapters.logs.logs import Logs
 from services.adapters.ports import CoreState
-from services.adapters.shared_books import SharedBookReads
 from services.adapters.store_calls import CallWatch, calls_meter, reads_meter, requests_meter
-from services.adapters.traced_calls import traced
+from services.adapters.tracing.calls import traced
 from services.config import Settings
 from services.domain.errors import ConfigError, CoreUnavailable, LogError, StoreUnavailable
 from services.domain.topics import matcher_source, ubscore_source

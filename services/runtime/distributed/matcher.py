@@ -1,6 +1,6 @@
 """A matcher shard as a process."""
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from services.config import Settings
 from services.domain.topics import BALANCE_OPERATIONS, ENGINE_OUTPUTS, TopicPartition
 from services.matcher.engine import MatcherEngine

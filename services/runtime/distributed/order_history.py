@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
+from services.adapters.metrics.projection_meter import ProjectionMeter
 from services.adapters.ports import HistoryBatch
-from services.adapters.projection_meter import ProjectionMeter
 from services.config import Settings
 from services.domain.topics import BALANCE_EVENTS, ENGINE_OUTPUTS
 from services.order_history.service import READER, order_history_shell

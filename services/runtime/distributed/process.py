@@ -6,10 +6,10 @@ from typing import Final, Protocol, TypeVar
 
 from services import __version__
 from services.adapters.clock import SystemClock
-from services.adapters.internal_server import CoreReads, Health
+from services.adapters.internal.server import CoreReads, Health
 from services.adapters.log_ends import LogEnds
-from services.adapters.logs import Logs
-from services.adapters.metrics import Metrics
+from services.adapters.logs.logs import Logs
+from services.adapters.metrics.prometheus import Metrics
 from services.adapters.ports import Log
 from services.config import Settings
 from services.runtime.service_tasks import ServiceTasks

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from services.adapters.frames_faust import NO_BROKER, FaustFrames
-from services.adapters.internal_server import Health
-from services.adapters.logs import Logs
+from services.adapters.internal.server import Health
+from services.adapters.kafka.faust_frames import NO_BROKER, FaustFrames
+from services.adapters.logs.logs import Logs
 from services.adapters.ports import Clock, ProjectionStore
 from services.adapters.store_calls import calls_meter, requests_meter
-from services.adapters.tracing_port import Tracing
+from services.adapters.tracing.port import Tracing
 from services.config import Settings
 from services.domain.errors import LogError, StoreUnavailable
 from services.domain.topics import TopicPartition

@@ -1,6 +1,6 @@
 """An account shard as a process."""
 
-from services.adapters.logs import Logs
+from services.adapters.logs.logs import Logs
 from services.config import Settings
 from services.domain.topics import BALANCE_EVENTS, ORDERS, TopicPartition
 from services.runtime.core_parts import CoreKind

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from services.adapters.backup_target import BackupTarget
-from services.adapters.internal_client import RemoteCore
+from services.adapters.internal.client import RemoteCore
 from services.adapters.ports import Log
 from services.backup.check import OpenBackup, list_backups
 from services.backup.layout import Layout

@@ -1,0 +1,1 @@
+"""Log lines: how they look, where they go, which are written."""

@@ -1,0 +1,1 @@
+"""The local form: log and store, a SQLite file each."""

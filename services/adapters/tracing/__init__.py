@@ -1,0 +1,1 @@
+"""Traces: what is asked of them (port.py), how they travel in frames (headers.py), how they leave (otlp.py)."""
