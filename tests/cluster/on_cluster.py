@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -254,32 +253,18 @@ class Load:
         assert errors == [], errors
         assert all(not client.is_alive() for client in self.clients)
         api = self._exchange.api()
-        until_stored(api)
-        # Order history keeps a pace of its own: what settlement has stored it may not have yet.
+        done = self.done
+        until_stored(api, done)
+        self._check_orders(api, done)
+        self._check_transfers(api, done)
+
+    def _check_orders(self, api: Api, done: Sequence[Intent]) -> None:
         for user in USERS:
-            eventually(partial(self._has_orders, api, user))
-        self._check_orders(api)
-        self._check_transfers(api, self.done)
-
-    def _has_orders(self, api: Api, user: int) -> bool:
-        """Whether history has come as far with every order as its sender was told."""
-        steps = {order["cid"]: _step(order) for order in self._history(api, user)}
-        told = {intent.id: _step(intent.answer) for intent in self._placed(user) if intent.answer is not None}
-        return all(cid in steps and steps[cid] >= step for cid, step in told.items())
-
-    def _history(self, api: Api, user: int) -> list[dict[str, Any]]:
-        rows = api.pages("/api/orders/history", "orders", "cursor", user, user_id=user)
-        return [order for order in rows if order["cid"].startswith(f"{self._prefix}-")]
-
-    def _placed(self, user: int) -> list[Intent]:
-        return [intent for intent in self.done if intent.kind == "order" and intent.user == user]
-
-    def _check_orders(self, api: Api) -> None:
-        for user in USERS:
-            history = self._history(api, user)
+            rows = api.pages("/api/orders/history", "orders", "cursor", user, user_id=user)
+            history = [order for order in rows if order["cid"].startswith(f"{self._prefix}-")]
             by_cid = {order["cid"]: order for order in history}
             assert len(by_cid) == len(history)
-            placed = {intent.id: intent for intent in self._placed(user)}
+            placed = {intent.id: intent for intent in done if intent.kind == "order" and intent.user == user}
             assert set(by_cid) <= set(placed)
             for cid, intent in placed.items():
                 if intent.answer is not None:
@@ -293,11 +278,6 @@ class Load:
                 found.update(one for one in references if one.startswith(f"{self._prefix}-"))
         completed = [intent.id for intent in done if intent.kind == "transfer" and intent.answer is not None]
         assert found == Counter(completed)
-
-
-def _step(order: dict[str, Any]) -> int:
-    """How far an order has come: it rests, is filled in part, or is over."""
-    return {"New": 0, "PartiallyFilled": 1}.get(order["order_status"], 2)
 
 
 def is_refused(call: Callable[[], Any], reject: str) -> bool:

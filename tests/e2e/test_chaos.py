@@ -357,7 +357,7 @@ def check_everything(api: Api, done: Sequence[Intent], rounds: int) -> None:
     print(f"{rounds} rounds, {len(done)} commands, {repeated} of them repeated")
     # Without answers that were lost on the way, and commands sent again for it, little was tried.
     assert repeated >= rounds // 2
-    until_stored(api)
+    until_stored(api, done)
     check_orders(api, done)
     check_transfers(api, done)
     check_trades(api)

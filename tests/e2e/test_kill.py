@@ -40,7 +40,7 @@ def test_killed_again_and_again_keeps_what_it_acknowledged_once(exchange: Exchan
     # Without repeats after a lost answer, and many answers, nothing of this was tried.
     assert repeated >= KILLS
     assert Counter(intent.answer is not None for intent in done)[True] > 200
-    until_stored(api)
+    until_stored(api, done)
     check_orders(api, done)
     check_transfers(api, done)
     check_trades(api)

@@ -31,12 +31,16 @@ def answered(clients: Sequence[StubbornClient]) -> int:
     return sum(len(client.done) for client in clients)
 
 
-def until_stored(api: Api) -> None:
-    """Return when the store has every change that ubscore has made."""
+def until_stored(api: Api, done: Sequence[Intent] = ()) -> None:
+    """Return when the store has every change that ubscore has made, and these orders as far as their senders know.
+
+    Order history keeps a pace of its own: what settlement has stored it may not have yet.
+    """
     for user in USERS:
         for balance in api.get("/api/balances", user, user_id=user)["balances"]:
             asset, version = balance["asset"], balance["version"]
             eventually(partial(has_entries, api, user, asset, version))
+        eventually(partial(has_orders, api, user, done))
 
 
 def has_entries(api: Api, user: int, asset: str, count: int) -> bool:
@@ -47,6 +51,26 @@ def has_entries(api: Api, user: int, asset: str, count: int) -> bool:
         if refusal.status != HTTPStatus.SERVICE_UNAVAILABLE:
             raise
         return False
+
+
+def has_orders(api: Api, user: int, done: Sequence[Intent]) -> bool:
+    """Whether history has come as far with every order as its sender was told; a cancel that is done tells its end."""
+    told = {}
+    for intent in done:
+        if intent.user == user and intent.kind == "cancel":
+            told[intent.id] = _step("Cancelled")
+        elif intent.user == user and intent.kind == "order" and intent.answer is not None:
+            told[intent.id] = _step(intent.answer["order_status"])
+    if not told:
+        return True
+    history = api.pages("/api/orders/history", "orders", "cursor", user, user_id=user)
+    steps = {order["cid"]: _step(order["order_status"]) for order in history}
+    return all(steps.get(cid, -1) >= step for cid, step in told.items())
+
+
+def _step(status: str) -> int:
+    """How far an order has come: it rests, is filled in part, or is over."""
+    return 2 if status in CLOSED else ("New", "PartiallyFilled").index(status)
 
 
 def eventually(condition: Callable[[], bool]) -> None:
