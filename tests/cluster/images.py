@@ -124,23 +124,29 @@ def _standin_key() -> str:
     return hash_of([_STANDINS], _cassandra_settings(), broker.VERSION, database.VERSION)
 
 
-def _exchange(key: str) -> str:
-    image = f"localhost/exchange:{key}"
+def _stored(kind: str, key: str, make: Callable[[str], object]) -> str:
+    """The name in the storage of the image that `make` makes there, under that name, when it is missing."""
+    image = f"localhost/{kind}:{key}"
     require_base(*_RECIPE)
     if not is_there(image):
         # The storage started over since these were made: what is built now is another image than theirs.
-        forget(f"image-exchange-{key}-")
-        with tempfile.TemporaryDirectory() as folder:
-            version = ("--build-arg", f"VERSION={project_version()}")
-            _build(image, *version, *pip_options(Path(folder)), context=_ROOT)
+        forget(f"image-{kind}-{key}-")
+        make(image)
     return image
 
 
+def _exchange(key: str) -> str:
+    def make(image: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            version = ("--build-arg", f"VERSION={project_version()}")
+            _build(image, *version, *pip_options(Path(folder)), context=_ROOT)
+
+    return _stored("exchange", key, make)
+
+
 def _crashing(key: str) -> str:
-    image = f"localhost/crashing:{key}"
-    exchange = _exchange(key)
-    if not is_there(image):
-        container = buildah("from", "--pull-never", exchange).strip()
+    def make(image: str) -> None:
+        container = buildah("from", "--pull-never", _exchange(key)).strip()
         try:
             with tempfile.TemporaryDirectory() as folder:
                 program = Path(folder, "exchange")
@@ -150,7 +156,8 @@ def _crashing(key: str) -> str:
             buildah("commit", "--quiet", container, image)
         finally:
             buildah("rm", container)
-    return image
+
+    return _stored("crashing", key, make)
 
 
 def _redpanda(key: str) -> str:
@@ -162,16 +169,15 @@ def _scylla(key: str) -> str:
 
 
 def _standin(name: str, key: str, server: Path) -> str:
-    image = f"localhost/{name}:{key}"
-    require_base(*_RECIPE)
-    if not is_there(image):
+    def make(image: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
             context = Path(folder, "context")
             shutil.copytree(_STANDINS, context)
             shutil.copytree(server, context / "jars")
             (context / "cassandra.json").write_text(_cassandra_settings())
             _build(image, "--target", name, context=context)
-    return image
+
+    return _stored(name, key, make)
 
 
 def _cassandra_settings() -> str:

@@ -98,16 +98,19 @@ def require_base(*recipe: Path) -> None:
 
 def forget_former(kind: str, current: str) -> None:
     """Remove archives of that kind from the disk, apart from the current ones (a prefix) and the last few before."""
-    cache = fetched("containers", Path.mkdir).parent
-    archives = [path for path in cache.glob(f"image-{kind}-*/{ARCHIVE}") if not path.parent.name.startswith(current)]
+    archives = [path for path in _archives(f"image-{kind}-") if not path.parent.name.startswith(current)]
     for archive in sorted(archives, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
         shutil.rmtree(archive.parent)
 
 
 def forget(prefix: str) -> None:
     """Remove archives from the disk whose names begin like this."""
-    for archive in fetched("containers", Path.mkdir).parent.glob(f"{prefix}*/{ARCHIVE}"):
+    for archive in _archives(prefix):
         shutil.rmtree(archive.parent)
+
+
+def _archives(prefix: str) -> Sequence[Path]:
+    return list(fetched("containers", Path.mkdir).parent.glob(f"{prefix}*/{ARCHIVE}"))
 
 
 def _make(folder: Path, sources: str, settings: str) -> None:
